@@ -52,11 +52,6 @@ Examples
 """
 
 
-def is_command_line() -> bool:
-    """Return whether `option` names options as the command line does."""
-    return option._are_flags
-
-
 @contextmanager
 def command_line(is_used: bool = True) -> Iterator[None]:
     """Name options as the command line does while the block runs, or as Python if it is not used."""
@@ -134,7 +129,7 @@ def flag(name: str) -> str:
 
 def check_range(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
     """Reject an option that is no integer or out of its range."""
-    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)  # mypy would take a number for an Integral
     if not is_integer:
         raise ElmanError(f"{option[name]} must be an integer (got {quote(value)})")
     if value < minimum or (maximum is not None and value > maximum):

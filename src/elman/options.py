@@ -87,5 +87,4 @@ def suggest_option(name: str, options: Iterable[str]) -> str | None:
     options, key = list(options), name.lower().replace("-", "_")
     if (meant := read_synonyms().get(key)) in options:
         return meant
-    near = get_close_matches(key, options, 1, SIMILARITY)
-    return near[0] if near else None
+    return next(iter(get_close_matches(key, options, 1, SIMILARITY)), None)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import elman
-from elman.text import Corpus, read_chunks, read_corpus
+from elman.text import Corpus, JoinedText, read_corpus
 from elman.text.formats import extract_field, find_record_format
 from support.cli import Command, assert_refused
 from support.texts import PLAIN, refused, write
@@ -94,7 +94,7 @@ def test_a_long_record_takes_linear_time(write_records: Callable[[list[str]], st
 def test_records_of_a_pipe_are_given_as_they_arrive(write_records: Callable[[list[str]], str]) -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as pipe:
-        chunks = read_chunks(pipe, field="text")
+        chunks = JoinedText(pipe, field="text")
         os.write(writer, write_records(["one"]).encode().removesuffix(b"\n") + b"\n")
         assert next(chunks) == "one\n"
         os.close(writer)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import elman
 from elman.runs.texts import describe_text
-from elman.text import Alphabet, Corpus, read_chunks, read_corpus
+from elman.text import Alphabet, Corpus, JoinedText, read_corpus
 from elman.text.masks import Masker
 from support.cli import Command
 from support.texts import PLAIN, write
@@ -47,20 +47,20 @@ def write_both(folder: str = ".") -> None:
 )
 def test_any_chunks_are_read_as_open_reads_them(text: str, sizes: list[int], encoding: str) -> None:
     data = text.encode(encoding)
-    chunks = read_chunks(Arriving(data, sizes), encoding=encoding)
+    chunks = JoinedText(Arriving(data, sizes), encoding=encoding)
     file = io.TextIOWrapper(io.BytesIO(data), encoding, newline=None)
     assert "".join(chunks) == file.read()
     seen = file.newlines if isinstance(file.newlines, tuple) else (file.newlines,)
     assert chunks.newlines_translated == tuple(sorted({"\r", "\r\n"}.intersection(seen)))
     with_returns = Alphabet("a\r")
-    kept = read_chunks(Arriving(data, sizes), encoding=encoding, alphabet=with_returns)
+    kept = JoinedText(Arriving(data, sizes), encoding=encoding, alphabet=with_returns)
     assert ("".join(kept), kept.newlines_translated) == (text, ())
 
 
 def test_a_carriage_return_waits_for_what_follows() -> None:
     for sizes in ([4], [5], [3, 1, 1]):
-        assert [*filter(None, read_chunks(Arriving(b"one\r\ntwo\r", [*sizes])))][-1] == "\n"
-        assert "".join(read_chunks(Arriving(b"one\r\ntwo\r", [*sizes]))) == "one\ntwo\n"
+        assert [*filter(None, JoinedText(Arriving(b"one\r\ntwo\r", [*sizes])))][-1] == "\n"
+        assert "".join(JoinedText(Arriving(b"one\r\ntwo\r", [*sizes]))) == "one\ntwo\n"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_alphabet_of_a_model_decides() -> None:
     for characters in (Alphabet.from_text(TEXT), Alphabet.from_text(CRLF)):
         knows = "\r" in characters.characters
         assert read_corpus("crlf", alphabet=characters).text == (CRLF if knows else TEXT)
-        assert "".join(read_chunks("crlf", alphabet=characters)) == (CRLF if knows else TEXT)
+        assert "".join(JoinedText("crlf", alphabet=characters)) == (CRLF if knows else TEXT)
     assert read_corpus("crlf", alphabet=Alphabet.from_text(TEXT), keep_crlf=True, extend=True).text == CRLF
 
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 import elman
 from elman.errors import ElmanError
-from elman.text import Alphabet, Corpus, TextFile, formats, read_chunks, read_corpus, reading
+from elman.text import Alphabet, Corpus, JoinedText, TextFile, formats, read_corpus, reading
 from elman.text import corpus as corpora
 from elman.text.corpus import SampledText
 from elman.text.formats import ByteStream
@@ -274,7 +274,7 @@ def test_compressed_files_are_read(name: str) -> None:
     write("text", compress(DATA) + compress(b"the end"))
     corpus = read_corpus("text", encoding="latin-1")
     assert (corpus.text, corpus.sha256) == (PLAIN + "the end", sha256(DATA + b"the end"))
-    assert "".join(read_chunks("text")) == PLAIN + "the end"
+    assert "".join(JoinedText("text")) == PLAIN + "the end"
     data = compress(np.random.default_rng(1).integers(32, 127, 5000, np.uint8).tobytes())
     write("text", data[: len(data) // 2])
     assert refused("text") == f"'text' is a truncated {name} file"
@@ -287,8 +287,8 @@ def test_a_compressed_text_arrives_in_pieces() -> None:
         def read1(self, size: int | None = -1) -> bytes:
             return self.read(1)
 
-    assert "".join(read_chunks(Slow(gzip.compress(DATA)))) == PLAIN
-    assert "".join(read_chunks(Slow(b"BZh, said the bee"))) == "BZh, said the bee"
+    assert "".join(JoinedText(Slow(gzip.compress(DATA)))) == PLAIN
+    assert "".join(JoinedText(Slow(b"BZh, said the bee"))) == "BZh, said the bee"
 
 
 def test_zstd_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +352,7 @@ def test_files_are_joined_at_line_ends(folder: Path) -> None:
     assert (corpus.name, corpus.skipped) == ("0.txt and 4 more", 0)
     assert corpus.sha256 == kept.sha256 == sha256(kept.text.encode())
     assert corpus.files == tuple(TextFile(str(folder / path), sha256(path.read_bytes())) for path in paths)
-    assert "".join(read_chunks(paths)) == corpus.text
+    assert "".join(JoinedText(paths)) == corpus.text
     single = read_corpus(["0.txt"])
     assert (single.name, single.text, single.sha256) == ("0.txt", "one", single.files[0].sha256)
     corpus = read_corpus([write(name, name.encode("utf-16")) for name in "ab"], encoding="utf-16")

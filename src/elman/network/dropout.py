@@ -25,6 +25,7 @@ Its mask multiplies W before the forward pass and dW after the backward pass. It
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -56,8 +57,9 @@ def key(seed: int, update: int, layer: int) -> int:
     return int(x[0])
 
 
-def draw_mask(key: int, e: NDArray[np.uint32], rate: float, dtype: np.typing.DTypeLike) -> Array:
-    """Return the entries `e` of the mask with a hash key, by (4) and (5)."""
+def draw_mask(key: int, shape: tuple[int, ...], rate: float, dtype: np.typing.DTypeLike) -> Array:
+    """Return the mask with a hash key, by (3) or (6) to (5)."""
+    e = np.arange(math.prod(shape), dtype=np.uint32).reshape(shape)
     u = lowbias32(np.uint32(key) + np.uint32(GOLDEN) * e)  # (4)
     mask: Array = np.where(u >= np.uint32(rate * 2**32), 1 / (1 - rate), 0).astype(dtype)  # (5)
     return mask
@@ -80,8 +82,7 @@ class Dropout:
         dropout.
         """
         shape = (1 if self.variational else T, *(() if B is None else (B,)), m)
-        e = np.arange(np.prod(shape), dtype=np.uint32).reshape(shape)  # (3)
-        return [draw_mask(key(self.seed, update, layer), e, self.rate, dtype) for layer in range(1, layers + 1)]
+        return [draw_mask(key(self.seed, update, layer), shape, self.rate, dtype) for layer in range(1, layers + 1)]
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,8 @@ class WeightDropout:
 
     def masks(self, update: int, parameters: Mapping[str, Array]) -> Arrays:
         """Return the masks of the recurrent matrices W, W2, … at one update, by name."""
-        matrices = {name: W for name, W in parameters.items() if name[0] == "W"}
+        matrices = [(name, W) for name, W in parameters.items() if name[0] == "W"]
         return {
-            name: draw_mask(
-                self.key(update, layer), np.arange(W.size, dtype=np.uint32).reshape(W.shape), self.rate, W.dtype
-            )
-            for layer, (name, W) in enumerate(matrices.items(), 1)
+            name: draw_mask(self.key(update, layer), W.shape, self.rate, W.dtype)
+            for layer, (name, W) in enumerate(matrices, 1)
         }

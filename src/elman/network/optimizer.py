@@ -116,9 +116,8 @@ class Optimizer:
     ) -> None:
         """Make update n: change `parameters`, `M`, `N` and `average` in place."""
         eta, spec = float(self.learning_rates(n - 1, 1)[0]), self.spec
-        scale, limit = (
-            (self._clip_factor(gradients), math.inf) if self.grad_clip_mode == "norm" else (1.0, self.grad_clip)
-        )
+        is_norm = self.grad_clip_mode == "norm"
+        scale, limit = (self._clip_factor(gradients), math.inf) if is_norm else (1.0, self.grad_clip)
         for name, theta in parameters.items():
             decay = self.weight_decay if theta.ndim == 2 else 0.0
             g = gradients[name] * scale  # (1)
@@ -163,8 +162,7 @@ def muon_step(N: Array, g_n: Array) -> Array:
     N += (1 - MOMENTUM) * (g_n - N)
     d = MOMENTUM * N + (1 - MOMENTUM) * g_n
     X = orthogonalize(d.reshape(-1, m, m)).reshape(d.shape)
-    step: Array = STEP_SCALE * m**0.5 * X
-    return step
+    return np.asarray(STEP_SCALE * m**0.5 * X)
 
 
 def orthogonalize(d: Array) -> Array:

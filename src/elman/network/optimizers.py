@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from elman.errors import ElmanError, quote
 
 if TYPE_CHECKING:
     from elman.network.ops import Array
+    from elman.network.optimizer import Optimizer
 
     Quotient = tuple[Array, Array | float]
     Step = Callable[..., Quotient]
@@ -27,16 +28,7 @@ if TYPE_CHECKING:
 EPSILON = 1e-8
 
 
-class Betas(Protocol):
-    """What the steps read of an `elman.network.optimizer.Optimizer`."""
-
-    @property
-    def beta1(self) -> float: ...  # noqa: D102
-    @property
-    def beta2(self) -> float: ...  # noqa: D102
-
-
-def adagrad(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+def adagrad(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
     """AdaGrad (Duchi, Hazan and Singer, 2011), as in the reference experiment.
 
     The sum takes the gradient before clipping by value, and epsilon is inside the square root::
@@ -47,7 +39,7 @@ def adagrad(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) 
     return g_n, (M + EPSILON) ** 0.5
 
 
-def rmsprop(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+def rmsprop(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
     """RMSprop (Hinton, lecture 6e, 2012)::
 
     M <- beta_2 M + (1 - beta_2) g_n^2          theta <- theta - eta g_n / (sqrt(M) + 1e-8)
@@ -56,7 +48,7 @@ def rmsprop(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) 
     return g_n, M**0.5 + EPSILON
 
 
-def adam(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+def adam(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
     """Adam (Kingma and Ba, 2015), and AdamW (Loshchilov and Hutter, 2019) with decoupled weight decay::
 
     N <- beta_1 N + (1 - beta_1) g_n
@@ -69,7 +61,7 @@ def adam(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) -> 
     return N / (1 - beta1**n), (M / (1 - beta2**n)) ** 0.5 + EPSILON
 
 
-def sgd(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+def sgd(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
     """SGD with momentum::
 
     N <- beta_1 N + g_n          theta <- theta - eta N
@@ -79,7 +71,7 @@ def sgd(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Q
     return N, 1.0
 
 
-def muon(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+def muon(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
     """Muon (Jordan and others, 2024): the momentum of a hidden matrix, made orthogonal, see `network.optimizer`."""
     from elman.network.optimizer import muon_step  # imports NumPy
 

@@ -37,15 +37,13 @@ from elman.network.state import PriorValues
 def softmax(o: Array) -> Array:
     """Return e^o / sum e^o along the last axis; the maximum is subtracted first, so that nothing overflows."""
     e = np.exp(o - o.max(axis=-1, keepdims=True))
-    p: Array = e / e.sum(axis=-1, keepdims=True)
-    return p
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
 
 def log_softmax(o: Array) -> Array:
     """Return log softmax(o) along the last axis; finite even where the probability rounds to zero."""
     o = o - o.max(axis=-1, keepdims=True)
-    log_p: Array = o - np.log(np.exp(o).sum(axis=-1, keepdims=True))
-    return log_p
+    return np.asarray(o - np.log(np.exp(o).sum(axis=-1, keepdims=True)))
 
 
 def logits(
@@ -74,8 +72,7 @@ def losses(o: Array, y: NDArray[np.unsignedinteger]) -> Array:
     """
     largest = o.max(axis=-1)
     log_sum = np.log(np.exp(o - largest[..., None]).sum(axis=-1)) + largest
-    L: Array = log_sum - o[at(y)]
-    return L
+    return np.asarray(log_sum - o[at(y)])
 
 
 def loss(o: Array, y: NDArray[np.unsignedinteger]) -> Any:

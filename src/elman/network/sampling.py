@@ -94,7 +94,7 @@ class SamplingOption:
     def check(self, value: Any) -> None:
         """Check that a value is in the range; raise an `ElmanError` if it is not."""
         kind, name = (Integral, "an integer") if self.type is int else (Real, "a number")
-        has_kind = isinstance(value, kind)
+        has_kind = isinstance(value, kind)  # mypy would take a number for a Real, which has no order
         if not has_kind:
             raise ElmanError(f"{option[self.name]} must be {name} (got {quote(value)})")
         above_minimum = value > self.minimum if self.exclusive else value >= self.minimum
@@ -133,54 +133,29 @@ class SamplingParams:
     """
 
     temperature: float = _option(
-        1.0,
-        "Sampling temperature: below 1 more predictable, above 1 more varied, 0 greedy.",
-        label="Temperature",
-        example=0.7,
-        request_limit=2,
-        step=0.05,
-    )
+        1.0, "Sampling temperature: below 1 more predictable, above 1 more varied, 0 greedy.",
+        label="Temperature", example=0.7, request_limit=2, step=0.05,
+    )  # fmt: skip
     top_k: int = _option(
         0, "Keep the k most likely characters; 0 turns it off.", label="Top-k", example=3, filter=filter_top_k
     )
     top_p: float = _option(
-        1.0,
-        "Nucleus sampling: keep the most likely characters that together reach this probability; 1 turns it off.",
-        label="Top-p",
-        example=0.8,
-        filter=filter_top_p,
-        exclusive=True,
-        maximum=1,
-        step=0.05,
-    )
+        1.0, "Nucleus sampling: keep the most likely characters that together reach this probability; 1 turns it off.",
+        label="Top-p", example=0.8, filter=filter_top_p, exclusive=True, maximum=1, step=0.05,
+    )  # fmt: skip
     min_p: float = _option(
-        0.0,
-        "Exclude characters below this fraction of the highest probability; 0 turns it off.",
-        label="Min-p",
-        example=0.1,
-        filter=filter_min_p,
-        maximum=1,
-        step=0.01,
-    )
+        0.0, "Exclude characters below this fraction of the highest probability; 0 turns it off.",
+        label="Min-p", example=0.1, filter=filter_min_p, maximum=1, step=0.01,
+    )  # fmt: skip
     typical_p: float = _option(
-        1.0,
-        "Locally typical sampling: keep the characters whose surprisal is nearest to the entropy, until they reach"
+        1.0, "Locally typical sampling: keep the characters whose surprisal is nearest to the entropy, until they reach"
         " this probability; 1 turns it off.",
-        label="Typical-p",
-        example=0.5,
-        filter=filter_typical_p,
-        exclusive=True,
-        maximum=1,
-        step=0.05,
-    )
+        label="Typical-p", example=0.5, filter=filter_typical_p, exclusive=True, maximum=1, step=0.05,
+    )  # fmt: skip
     ngram_weight: float = _option(
-        1.0,
-        "Weight of the n-gram prior relative to training; below 1, less of the training text is copied.",
-        label="N-gram weight",
-        example=0.5,
-        maximum=1,
-        step=0.05,
-    )
+        1.0, "Weight of the n-gram prior relative to training; below 1, less of the training text is copied.",
+        label="N-gram weight", example=0.5, maximum=1, step=0.05,
+    )  # fmt: skip
 
     def probabilities(self, o: Array) -> Probabilities:
         """Return the distribution (K,) that is sampled from, given logits o (K,)."""
@@ -221,8 +196,8 @@ def list_sampling_options() -> tuple[SamplingOption, ...]:
     """Return the description of every field of `SamplingParams`, in their order."""
     types = get_type_hints(SamplingParams)
     return tuple(
-        SamplingOption(name=name, type=types[name], default=getattr(SamplingParams, name), **each.metadata)
-        for name, each in ((each.name, each) for each in fields(SamplingParams))
+        SamplingOption(f.name, types[f.name], getattr(SamplingParams, f.name), **f.metadata)
+        for f in fields(SamplingParams)
     )
 
 

@@ -1,4 +1,4 @@
-"""The state of a network: all that the next characters depend on.
+"""The state of a network: all that the next characters depend on; and its n-gram prior, which reads with it.
 
 B  sequences, an axis that a single sequence does not have; arrays of every step have T before it
 S  size of the recurrent part, see `Architecture.state_size`        n  order of the n-gram prior
@@ -6,7 +6,7 @@ S  size of the recurrent part, see `Architecture.state_size`        n  order of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -41,9 +41,12 @@ class State:
         """Whether what is read is counted."""
         return self.counts is not None and self.counts.grows
 
+    def _map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> State:
+        return replace(self, recurrent=function(self.recurrent), history=function(self.history))
+
     def select(self, rows: Any) -> State:
         """Return the states of some rows, a slice or a list that may repeat one; of an index, a single sequence's."""
-        return replace(self, recurrent=self.recurrent[rows], history=self.history[rows])
+        return self._map(lambda array: array[rows])
 
     def replace_rows(self, rows: Any, other: State) -> State:
         """Return the states with those of some rows replaced by others; the counts are these."""
@@ -57,14 +60,11 @@ class State:
 
     def reshape(self, *batch: int) -> State:
         """Return the same states with other axes before the last one of each array."""
-        recurrent, history = self.recurrent, self.history
-        return State(
-            recurrent.reshape(*batch, recurrent.shape[-1]), history.reshape(*batch, history.shape[-1]), self.counts
-        )
+        return self._map(lambda array: array.reshape(*batch, array.shape[-1]))
 
     def reset(self) -> State:
         """Return the states of sequences that have read nothing; what was counted stays counted."""
-        return replace(self, recurrent=np.zeros_like(self.recurrent), history=np.zeros_like(self.history))
+        return self._map(np.zeros_like)
 
     def with_recurrent(self, recurrent: Array) -> State:
         """Return the state with another recurrent part."""

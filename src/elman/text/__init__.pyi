@@ -11,9 +11,9 @@ from elman.text.corpus import encode_chunks as encode_chunks
 from elman.text.lines import complete_lines as complete_lines
 from elman.text.masks import Masker as Masker
 from elman.text.masks import describe_symbols as describe_symbols
+from elman.text.reading import JoinedText as JoinedText
 from elman.text.reading import cut_pieces as cut_pieces
 from elman.text.reading import hash_text as hash_text
-from elman.text.reading import read_chunks as read_chunks
 from elman.text.reading import read_corpus as read_corpus
 from elman.text.sources import Source as Source
 from elman.text.sources import has_piped_text as has_piped_text

@@ -118,8 +118,7 @@ _BINARY = {
     b"PAR1": "a Parquet file, not text: convert it to JSON Lines first",
 }
 """What a binary file starts with, and what it is."""
-_TAR = b"ustar"
-_TAR_OFFSET = 257
+_TAR, _TAR_OFFSET = b"ustar", 257
 
 _CHECKED = 1 << 16  # bytes that decide
 _CONTROL = bytes(byte for byte in range(1, 0x20) if byte not in b"\b\t\n\v\f\r\x1b") + b"\x7f"
@@ -140,21 +139,11 @@ def describe_binary(head: bytes, codec: str) -> str:
     head = head[:_CHECKED]
     if codec.startswith(("utf-16", "utf-32")) or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return ""
-    if suffix := _utf16_without_mark(head):
-        return f"appears to be UTF-16: pass {option.encoding:utf-16-{suffix}}"
+    half, even, odd = len(head) // 2, head[0::2].count(0), head[1::2].count(0)
+    for order, many, few in (("be", even, odd), ("le", odd, even)):
+        if half >= 4 and many > 0.8 * half and few < 0.05 * half:  # without a mark, and mostly ASCII characters
+            return f"appears to be UTF-16: pass {option.encoding:utf-16-{order}}"
     return "is a binary file, not text" if _is_binary(head, codec) else ""
-
-
-def _utf16_without_mark(head: bytes) -> str:
-    """Return the byte order of what is UTF-16 with mostly ASCII characters; empty if it is something else."""
-    half = len(head) // 2
-    if half < 4:
-        return ""
-    high, low = head[0::2].count(0), head[1::2].count(0)
-    for order, many, few in (("be", high, low), ("le", low, high)):
-        if many > 0.8 * half and few < 0.05 * half:
-            return order
-    return ""
 
 
 def _is_binary(head: bytes, codec: str) -> bool:
@@ -223,21 +212,13 @@ def _read_json_lines(lines: Iterator[str], label: str) -> Rows:
             yield record
 
 
-def _read_csv(lines: Iterator[str], label: str, delimiter: str = ",") -> Rows:
+def _read_csv(lines: Iterator[str], label: str, delimiter: str) -> Rows:
     csv.field_size_limit(_LONGEST_VALUE)
     rows = csv.DictReader(lines, delimiter=delimiter, strict=True)  # a quote that is not closed is an error
     try:
         yield from rows
     except csv.Error as error:
         raise ElmanError(f"line {rows.reader.line_num:,} of {label} is not CSV ({error})") from None
-
-
-READERS: dict[str, Callable[[Iterator[str], str], Rows]] = {
-    "JSON Lines": _read_json_lines,
-    "CSV": _read_csv,
-    "TSV": partial(_read_csv, delimiter="\t"),
-}
-"""Format -> a function that yields the records; it is passed the lines, and the file in error messages."""
 
 
 def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, lines: bool = False) -> Iterator[str]:
@@ -250,10 +231,9 @@ def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, l
     waiting = _split_lines(iter(chunks), pending)
     first = next(filter(str.strip, waiting), "")
     kind = find_record_format(path) or ("JSON Lines" if first.lstrip().startswith("{") else "CSV")
-    names: dict[str, None] = {}
-    values: list[str] = []
-    is_found = False
-    for record in READERS[kind](chain([first], waiting), label):
+    read = _read_json_lines if kind == "JSON Lines" else partial(_read_csv, delimiter="\t" if kind == "TSV" else ",")
+    names, values, is_found = dict[str, None](), list[str](), False
+    for record in read(chain([first], waiting), label):
         if field in record:
             is_found = True
             values.append(_format_value(record[field], field, label, lines))

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from elman.errors import ElmanError, option, quote
@@ -70,7 +71,7 @@ _INLINE_FLAGS = re.compile(r"\A(?:\(\?[aimsux]+\))+")
 
 _SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.items()}
 
-_SECONDS = 15.0  # time limit for `_CHARS` characters, for which a usual expression takes milliseconds
+_SECONDS = 15.0  # time limit for about `_CHARS` characters, for which a usual expression takes milliseconds
 _CHARS = 1 << 18
 _PROGRAM = """
 import json, re, signal, sys
@@ -93,7 +94,7 @@ class Masker:
     Examples
     --------
     >>> masker = Masker("timestamps,numbers", "user [a-z]+")
-    >>> masker.mask("2026-03-01 12:30:00 sshd[4711]: session of user anna").text
+    >>> masker.mask_text("2026-03-01 12:30:00 sshd[4711]: session of user anna")
     'Ⓣ sshd[Ⓝ]: session of Ⓡ'
     """
 
@@ -127,18 +128,10 @@ class Masker:
         if not self.regex:
             find = re.compile(self._pattern).finditer
             return [_replace(line, [(*match.span(), match.lastgroup) for match in find(line)]) for line in lines]
-        masked, first, chars = list[MaskedLine](), 0, 0
-        for last, line in enumerate(lines, 1):
-            chars += len(line)
-            if chars >= _CHARS or last == len(lines):
-                part = lines[first:last]
-                masked += map(_replace, part, _find(self.regex, self._pattern, part))
-                first, chars = last, 0
-        return masked
-
-    def mask(self, line: str) -> MaskedLine:
-        """Return a line with every match replaced by a symbol."""
-        return self.mask_lines([line])[0]
+        chars = accumulate(map(len, lines))
+        parts = [list(part) for _, part in groupby(lines, lambda _: next(chars) // _CHARS)]
+        found = [each for part in parts for each in _find(self.regex, self._pattern, part)]
+        return list(map(_replace, lines, found))
 
     def mask_text(self, text: str) -> str:
         """Return a text with its lines masked."""

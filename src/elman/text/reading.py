@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elman.errors import ElmanError, option, quote
 from elman.text.alphabet import Alphabet
@@ -80,8 +79,7 @@ def read_corpus(
         if source.alphabet.has_unknown:  # it has replaced rare characters already
             used_alphabet = alphabet or source.alphabet
     else:
-        name, inputs = list_inputs(source)
-        chunks = text = JoinedText(name, inputs, encoding, field, lines=lines, keep_crlf=keep_crlf, alphabet=alphabet)
+        chunks = text = JoinedText(source, encoding, field, lines=lines, keep_crlf=keep_crlf, alphabet=alphabet)
         label = text.label
     chunks, sampled = sample_chunks(chunks, max_chars)
     chunks = trim_chunks(chunks) if lines else chunks
@@ -91,28 +89,16 @@ def read_corpus(
         corpus = replace(source, alphabet=used_alphabet, indices=indices, line_starts=None)
     else:
         origin = (text.sha256, text.encoding, text.files, text.skipped)
-        corpus = Corpus(name, used_alphabet, indices, *origin, newlines_translated=text.newlines_translated)
+        corpus = Corpus(text.name, used_alphabet, indices, *origin, newlines_translated=text.newlines_translated)
     corpus = replace(corpus, sampled=sampled or corpus.sampled)
     if hashes:
         corpus = replace(corpus, line_hashes=np.concatenate(hashes))
     return corpus if alphabet is not None else replace_rare(corpus, min_count)
 
 
-def read_chunks(
-    source: Source | Sequence[Source],
-    *,
-    encoding: str = "utf-8",
-    field: str = "",
-    lines: bool = False,
-    alphabet: Alphabet | None = None,
-) -> JoinedText:
-    """Return a text in chunks; of a pipe, whatever has arrived, without waiting for more. See `read_corpus`."""
-    return JoinedText(*list_inputs(source), encoding, field, lines=lines, alphabet=alphabet)
-
-
 def hash_text(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> str:
     """Return the SHA-256 of a text, see `JoinedText.sha256`, without holding it in memory."""
-    text = JoinedText(*list_inputs(source), encoding)
+    text = JoinedText(source, encoding)
     deque(text, maxlen=0)
     return text.sha256
 
@@ -143,14 +129,13 @@ def sample_chunks(chunks: Iterable[str], max_chars: int | None) -> tuple[Iterabl
                 negative_rank, _, dropped, _ = heapq.heappop(kept)
                 lowest_dropped, total = -negative_rank, total - dropped
         stored = spool.array()
-    places = [place for _, _, _, place in sorted(kept, key=lambda piece: piece[1])]
-    return _decode_pieces(stored, places), SampledText(chars, len(places)) if total < chars else None
 
+    def decode_pieces() -> Iterator[str]:
+        for _, _, _, place in sorted(kept, key=lambda piece: piece[1]):
+            yield stored[place].tobytes().decode("utf-8", "surrogatepass")
+            drop_pages(stored)
 
-def _decode_pieces(stored: NDArray[np.unsignedinteger], places: Iterable[slice]) -> Iterator[str]:
-    for place in places:
-        yield stored[place].tobytes().decode("utf-8", "surrogatepass")
-        drop_pages(stored)
+    return decode_pieces(), SampledText(chars, len(kept)) if total < chars else None
 
 
 def cut_pieces(chunks: Iterable[str], size: int) -> Iterator[str]:
@@ -168,28 +153,22 @@ def cut_pieces(chunks: Iterable[str], size: int) -> Iterator[str]:
 
 
 class JoinedText(Iterator[str]):
-    """The text of several files, as an iterator of chunks; `alphabet` is that of the model that reads it."""
+    """The text of one or several files in chunks; of a pipe, whatever has arrived, without waiting for more.
+
+    `alphabet` is that of the model that reads it; for the others see `read_corpus`.
+    """
 
     def __init__(
-        self,
-        name: str,
-        inputs: Sequence[TextInput],
-        encoding: str,
-        field: str = "",
-        *,
-        lines: bool = False,
-        keep_crlf: bool = False,
-        alphabet: Alphabet | None = None,
-    ) -> None:
-        self.name, self.inputs, self.field, self.lines = name, inputs, field, lines
+        self, source: Source | Sequence[Source], encoding: str = "utf-8", field: str = "", *, lines: bool = False,
+        keep_crlf: bool = False, alphabet: Alphabet | None = None,
+    ) -> None:  # fmt: skip
+        self.name, self.inputs = list_inputs(source)
+        self.field, self.lines, self.skipped = field, lines, 0
         self.keep_crlf = keep_crlf or (alphabet is not None and "\r" in alphabet.characters)
-        self.label = inputs[0].label if len(inputs) == 1 else quote(name)
-        self.encoding = inputs[0].encoding or encoding if len(inputs) == 1 else encoding
-        self.skipped = 0
-        self._files: list[TextFile] = []
-        self._hash = hashlib.sha256()
-        self._last = ""
-        self._newlines = set[str]()
+        only = self.inputs[0] if len(self.inputs) == 1 else None
+        self.label = only.label if only else quote(self.name)
+        self.encoding = (only and only.encoding) or encoding
+        self._files, self._hash, self._last, self._newlines = list[TextFile](), hashlib.sha256(), "", set[str]()
         self._chunks = self._read_files()
 
     @property

@@ -25,6 +25,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any, Literal, cast
 
 from elman.errors import MAX_SHOWN, ElmanError, quote, report_system_errors, shorten
@@ -152,27 +153,17 @@ def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
         )
     given = getattr(source, "name", None)
     name = Path(given).name if isinstance(given, str) and given else "file"
-    try:
-        is_text = isinstance(source.read(0), str)
-    except (OSError, ValueError) as error:  # closed, or open for writing
-        raise ElmanError(f"cannot read {quote(name)} ({error})") from None
-    open_file = lambda: nullcontext(_Encoded(source, name) if is_text else source)  # noqa: E731
-    return name, [TextInput(quote(name), "", open_file, "utf-8" if is_text else "", keeps_newlines=is_text)]
 
-
-@dataclass
-class _Encoded:
-    """The text of an open file as bytes."""
-
-    file: IO[str]
-    name: str
-
-    def read(self, chars: int) -> bytes:
-        """Return the next characters, at most."""
+    def read(chars: int) -> Any:
         try:
-            return self.file.read(chars).encode("utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
-            raise ElmanError(f"cannot read {quote(self.name)} ({error})") from None
+            return source.read(chars)
+        except (OSError, ValueError) as error:  # closed, or open for writing, or not in its encoding
+            raise ElmanError(f"cannot read {quote(name)} ({error})") from None
+
+    if not isinstance(read(0), str):
+        return name, [TextInput(quote(name), "", lambda: nullcontext(source))]
+    encoded = SimpleNamespace(read=lambda chars: read(chars).encode("utf-8", "surrogatepass"))
+    return name, [TextInput(quote(name), "", lambda: nullcontext(encoded), "utf-8", keeps_newlines=True)]
 
 
 def _list_files(paths: Iterable[Path], none: str) -> list[TextInput]:

@@ -39,7 +39,7 @@ def ensemble(
     from elman.cli import reporting_newlines
     from elman.model import load, save_model
     from elman.runs import RunDirectory
-    from elman.text import read_chunks
+    from elman.text import JoinedText
 
     if weights is not None and fit_on is not None:
         raise ElmanError("cannot combine --weights with --fit-on, which fits them")
@@ -52,7 +52,7 @@ def ensemble(
     if fit_on is not None:
         has_lines = any(model.is_of_lines for model in models)
         alphabet = models[0].alphabet if models else None  # that of all
-        text = read_chunks([fit_on], encoding=encoding, field=field, lines=has_lines, alphabet=alphabet)
+        text = JoinedText([fit_on], encoding=encoding, field=field, lines=has_lines, alphabet=alphabet)
         shares = fit_ensemble_weights(models, reporting_newlines(text))
         print("weights", ", ".join(f"{share:.4f}" for share in shares), file=sys.stderr)
     save_model(ensemble(models, weights=shares), out)

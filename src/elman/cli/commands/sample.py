@@ -146,10 +146,10 @@ def _check_sources(
 
 
 def _read_prompt(file: str | Path, encoding: str, alphabet: Alphabet) -> str:
-    from elman.text import read_chunks
+    from elman.text import JoinedText
 
     prompt = ""
-    for chunk in reporting_newlines(read_chunks(file, encoding=encoding, alphabet=alphabet)):
+    for chunk in reporting_newlines(JoinedText(file, encoding=encoding, alphabet=alphabet)):
         prompt += chunk
         if len(prompt) > MAX_PROMPT:
             raise ElmanError(f"a prompt may have at most {MAX_PROMPT:,} characters: pass the end of {quote(file)}")

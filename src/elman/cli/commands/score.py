@@ -80,7 +80,7 @@ def score(
     """
     from elman.cli.parameters import load_model, reporting_newlines, split_run, warn_of_records
     from elman.model.score_lines import AGGREGATIONS, find_threshold, score_lines
-    from elman.text import read_chunks, visible
+    from elman.text import JoinedText, visible
 
     if top is not None:
         check_range("top", top, 1)
@@ -91,7 +91,7 @@ def score(
     if threshold is not None:
         number = float(threshold.removesuffix("%"))
         limit = find_threshold(model, by, number / 100) if threshold.endswith("%") else number
-    text = read_chunks(texts or ["-"], encoding=encoding, field=field, lines=True, alphabet=model.alphabet)
+    text = JoinedText(texts or ["-"], encoding=encoding, field=field, lines=True, alphabet=model.alphabet)
     warn_of_records(text.inputs, field)
     scored_blocks = score_lines(model, reporting_newlines(text), carry_state=carry_state)
     blocks = warn_of_training_lines(model, scored_blocks)
