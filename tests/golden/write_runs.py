@@ -71,7 +71,7 @@ def write(folder: Path) -> None:
     expected: dict[str, Any] = {"resumed": {}}
     with (
         mock.patch("elman.training.limits.time", clock),
-        mock.patch("elman.training.records.time", clock),
+        mock.patch("elman.training.checkpoints.time", clock),
         mock.patch("elman.training.loop.time", clock),
         mock.patch("elman.training.loop.save_plot"),
         mock.patch("elman.runs.directory.describe_machine", return_value=machine),

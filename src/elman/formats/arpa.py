@@ -54,9 +54,8 @@ def name_characters(alphabet: Alphabet, space: str = SPACES[0]) -> list[str]:
     if space.split() != [space] or space in {*words, BEGIN, END, UNKNOWN}:
         raise ElmanError(f"{option.space} must be a word that no other character has (got {quote(space)})")
     if space not in SPACES and (len(space) > 1 or _name(space) != space):
-        raise ElmanError(
-            f"{option.space} must be one character, or one of {', '.join(SPACES[:2])} (got {quote(space)})"
-        )
+        allowed = f"one character, or one of {', '.join(SPACES[:2])}"
+        raise ElmanError(f"{option.space} must be {allowed} (got {quote(space)})")
     return [space if word == " " else word for word in words]
 
 
@@ -66,11 +65,9 @@ def _name(character: str) -> str:
 
 
 def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
-    """Return the model in an untrusted file, whose words must be characters, without a network.
-
-    Lines are independent if ``</s>`` has a probability. ``<unk>`` is an unknown symbol if it has more than `write`
-    gives it.
-    """
+    """Return the model in an untrusted file, whose words must be characters, without a network."""
+    # Lines are independent if ``</s>`` has a probability. ``<unk>`` is an unknown symbol if it has more than `write`
+    # gives it.
     if alphabet is not None:
         raise ElmanError(f"it contains its characters: remove {option.alphabet}")
     with path.open("rb") as file:
@@ -103,10 +100,5 @@ def _parse_word(word: str, space: str) -> str:
     return character
 
 
-FORMAT = Format(
-    ".arpa",
-    "n-gram counts, for KenLM and decoders",
-    write,
-    read,
-    note="the file has the n-gram counts of the model, and no network",
-)
+_NOTE = "the file has the n-gram counts of the model, and no network"
+FORMAT = Format(".arpa", "n-gram counts, for KenLM and decoders", write, read, note=_NOTE)

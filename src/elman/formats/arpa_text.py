@@ -25,16 +25,12 @@ from elman.ngram.model import MIN_PROB, Ints, NgramModel
 from elman.ngram.table import MAX_ORDER, NgramSpec, NgramTable, Nodes
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
-NEVER = -99
-"""The format's log10 of a probability of 0."""
+NEVER = -99  # the format's log10 of a probability of 0
 UNKNOWN_LOG = float(np.log10(MIN_PROB))
 """log10 of the probability of ``<unk>`` where the alphabet has no unknown symbol."""
-_SMALLEST = 1e-10
-"""Numbers below this enter the logarithm as this; no product with one is above `MIN_PROB`."""
-_MAX_BACK_OFF = 10
-"""Above this, a back-off is taken for damage; SRILM writes some that are above 0."""
-_CHUNK = 1 << 14
-"""Strings that are written or read at a time."""
+_SMALLEST = 1e-10  # numbers below this enter the logarithm as this; no product with one is above `MIN_PROB`
+_MAX_BACK_OFF = 10  # above this, a back-off is taken for damage; SRILM writes some that are above 0
+_CHUNK = 1 << 14  # strings that are written or read at a time
 Floats = NDArray[np.float64]
 
 
@@ -96,11 +92,9 @@ def _read_levels(model: NgramModel) -> list[_Level]:
 
 
 def _truncate(model: NgramModel, length: int) -> tuple[list[_Level], Floats]:
-    """Return the strings of up to `length` characters, the longest with their occurrences, and the discounts.
-
-    A string occurs as often as the longer ones that end with it. Of those that are not kept, each is taken to occur
-    once, and their number follows from its weight, which is how many different characters precede it.
-    """
+    """Return the strings of up to `length` characters, the longest with their occurrences, and the discounts."""
+    # A string occurs as often as the longer ones that end with it. Of those that are not kept, each is taken to occur
+    # once, and their number follows from its weight, which is how many different characters precede it.
     levels, histogram = _read_levels(model), model.histogram.copy()
     occurrences, longest = levels[-1].weights, levels[length - 1]
     for level, above in pairwise(levels[: length - 2 : -1]):
@@ -251,10 +245,8 @@ def _join(rows: NDArray[Any]) -> NDArray[np.bytes_]:
 
 
 def _find_terms(levels: list[_Level], numbers: list[Floats]) -> Floats:
-    """Return the first term of (5) of each node and its r, of probabilities and back-offs, NaN of strings not listed.
-
-    Such a string has the probability that follows from the string without its first character.
-    """
+    """Return the first term of (5) of each node and its r, of probabilities and back-offs, NaN if not listed."""
+    # Such a string has the probability that follows from the string without its first character.
     terms, q, r = [np.zeros((1, 2))], np.zeros(1), np.zeros(1)
     for level, of_level in zip(levels, numbers, strict=True):
         backed_off = r[level.parents] * q[level.suffixes]

@@ -26,12 +26,10 @@ from elman.text.masks import Masker
 
 FORMAT = 1
 
-NGRAM_KEY = "ngram"
-"""The key of the description of the n-gram prior in the metadata."""
+NGRAM_KEY = "ngram"  # the key of the description of the n-gram prior in the metadata
 _LINES_KEY = "lines"
 """The key in the metadata of a model of independent lines, whose state is set to zeros before every line feed."""
-_MASK_KEYS = ("mask", "mask_regex")
-"""The keys of its masks, see `elman.text.masks`."""
+_MASK_KEYS = ("mask", "mask_regex")  # the keys of its masks, see `elman.text.masks`
 _DTYPES = ("float32", "float64")
 
 
@@ -39,11 +37,9 @@ def require_pruned(ngrams: NgramModel | None, include_text: bool) -> None:
     """Check that the training text cannot be read from an n-gram table, unless it is meant to be included."""
     if ngrams is not None and ngrams.min_count < 2 and not include_text:
         ngrams.require_counts()
-        raise ElmanError(
-            "the n-gram table of this model is not pruned, so that its training text can be read from it"
-            f" ({option.ngram_min_count:{ngrams.min_count}}): pass {option.include_text:True}, or train with"
-            f" {option.ngram_min_count:2}"
-        )
+        table = "the n-gram table of this model is not pruned, so that its training text can be read from it"
+        remedy = f"pass {option.include_text:True}, or train with {option.ngram_min_count:2}"
+        raise ElmanError(f"{table} ({option.ngram_min_count:{ngrams.min_count}}): {remedy}")
 
 
 def restore_snapshot(

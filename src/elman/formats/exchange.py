@@ -24,8 +24,7 @@ from elman.storage import is_directory
 from elman.storage.files import replace_files, require_regular_file, safe_message, suggest_write_remedy, write_output
 from elman.text import Alphabet
 
-FORMATS = Registry[Format]("elman.formats")
-"""Formats by name."""
+FORMATS = Registry[Format]("elman.formats")  # formats by name
 
 _READ_ERRORS = (ElmanError, SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What readers raise for an invalid file."""
@@ -170,11 +169,9 @@ def find_format(path: Path, name: str | None = None) -> str:
             if path.suffix == format.suffix != "":
                 return known
         suffixes = ", ".join(format.suffix for format in FORMATS.values() if format.suffix)
-        folders = ", ".join(name for name, format in FORMATS.items() if not format.suffix)
-        raise ElmanError(
-            f"the file name must end in one of {suffixes}, which sets its format (got {quote(path.name)}); a folder"
-            f" requires {option.format:{folders}}"
-        )
+        requires = f"a folder requires {option.format:{', '.join(n for n, each in FORMATS.items() if not each.suffix)}}"
+        sets = f"{suffixes}, which sets its format (got {quote(path.name)})"
+        raise ElmanError(f"the file name must end in one of {sets}; {requires}")
     if name not in FORMATS:
         raise ElmanError(f"{option.format} must be one of {', '.join(FORMATS)} (got {quote(name)})")
     if not path.name.endswith(suffix := FORMATS[name].suffix):

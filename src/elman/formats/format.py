@@ -23,14 +23,10 @@ from elman.text import Alphabet
 class ModelInfo:
     """What a format that describes a model says of it."""
 
-    name: str
-    """That of the folder, or for a file that of the run."""
-    snapshot: Snapshot
-    """Its settings and its validation loss."""
-    text: TextRecord | None = None
-    """The training text, where the model is that of a run."""
-    date: date | None = None
-    """Likewise, when training ended."""
+    name: str  # that of the folder, or for a file that of the run
+    snapshot: Snapshot  # its settings and its validation loss
+    text: TextRecord | None = None  # the training text, where the model is that of a run
+    date: date | None = None  # likewise, when training ended
 
 
 License = Annotated[str, "Licence in a model card or page, such as mit or cc-by-4.0."]
@@ -78,10 +74,8 @@ class Format:
     @cached_property
     def options(self) -> tuple[Option, ...]:
         """The options of `elman.export` that have an effect."""
-        hints = get_type_hints(self.write, include_extras=True)
-        keywords = [
-            each for each in inspect.signature(self.write).parameters.values() if each.kind is each.KEYWORD_ONLY
-        ]
+        hints, parameters = get_type_hints(self.write, include_extras=True), inspect.signature(self.write).parameters
+        keywords = [each for each in parameters.values() if each.kind is each.KEYWORD_ONLY]
         described = ((each, *get_args(hints[each.name])) for each in keywords)
         return tuple(Option(each.name, hint, each.default, help) for each, hint, help in described)
 

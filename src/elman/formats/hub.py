@@ -25,10 +25,8 @@ from elman.network.parameters import summarize
 from elman.runs.snapshot import LineData
 from elman.storage.files import parse_strict_json, read_regular_file, safe_message
 
-SETTINGS = "config.json"
-"""The file that a repository or folder has beside its weights."""
-MODEL_TYPE = "elman"
-"""``model_type`` in ``config.json``."""
+SETTINGS = "config.json"  # the file that a repository or folder has beside its weights
+MODEL_TYPE = "elman"  # ``model_type`` in ``config.json``
 _NAME = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@(.+))?")
 
 CARD, PAGE = "README.md", "page.html"
@@ -43,18 +41,13 @@ def write(
     weights: Weights = "",
     include_text: IncludeText = False,
 ) -> dict[str, bytes]:
-    """Return the files of the folder.
-
-    The hashes of training lines are left out: whoever guesses a line could check that the text contains it.
-    """
+    """Return the files of the folder."""
+    # The hashes of training lines are left out: whoever guesses a line could check that the text contains it.
     require_pruned(model.parameters.ngrams, include_text)
     snapshot = replace(info.snapshot, lines=LineData(score_quantiles=info.snapshot.lines.score_quantiles))
-    settings = snapshot.config.without_paths()
     header = {"model_type": MODEL_TYPE, "elman_version": __version__, "vocab_size": len(snapshot.alphabet)}
-    files = {
-        HUB_WEIGHTS: snapshot.serialize(),
-        SETTINGS: (json.dumps(header | settings, indent=2) + "\n").encode(),
-    }
+    text = json.dumps(header | snapshot.config.without_paths(), indent=2) + "\n"
+    files = {HUB_WEIGHTS: snapshot.serialize(), SETTINGS: text.encode()}
     if not page.FORMAT.missing(model.parameters.architecture):
         files[PAGE] = page.write(model, info, license=license, weights=weights, include_text=include_text)
     card = _render_card(model, info, license=license, language=language, has_page=PAGE in files)
@@ -66,23 +59,17 @@ def _render_card(model: Model, info: ModelInfo, **options: str | bool) -> str:
 
     environment = Environment(loader=PackageLoader("elman.formats", "."), undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"plain": _keep_plain, "quoted": _quote_yaml, "on_hub": _name_on_hub}
-    loss = info.snapshot.validation_loss
+    loss, metrics = info.snapshot.validation_loss, {}
+    if loss is not None:
+        metrics = {"nats_per_char": ("Nats per character", loss)}
+        metrics |= {"bits_per_char": ("Bits per character", loss / math.log(2))}
+        metrics |= {"perplexity": ("Perplexity per character", math.exp(loss))}
+    network, config, ngrams = model.parameters.architecture, info.snapshot.config, model.parameters.ngrams
+    weights, dataset = summarize(model.parameters)["weights"], _name_on_hub(info.text.name) if info.text else ""
     return environment.get_template("card.md").render(
-        info=info,
+        info=info, config=config, network=network, weights=weights, ngrams=ngrams, dataset=dataset, metrics=metrics,
         **options,
-        config=info.snapshot.config,
-        network=model.parameters.architecture,
-        weights=summarize(model.parameters)["weights"],
-        ngrams=model.parameters.ngrams,
-        dataset=_name_on_hub(info.text.name) if info.text else "",
-        metrics={}
-        if loss is None
-        else {
-            "nats_per_char": ("Nats per character", loss),
-            "bits_per_char": ("Bits per character", loss / math.log(2)),
-            "perplexity": ("Perplexity per character", math.exp(loss)),
-        },
-    )
+    )  # fmt: skip
 
 
 def _name_on_hub(name: str) -> str:
@@ -101,14 +88,11 @@ def _quote_yaml(text: str) -> str:
 
 
 def download(name: str) -> Path:
-    """Return the file of weights of a model on the Hugging Face Hub, in the cache of huggingface_hub.
-
-    Of a repository of another library, only ``config.json`` is downloaded.
-    """
+    """Return the file of weights of a model on the Hugging Face Hub, in the cache of huggingface_hub."""
+    # Of a repository of another library, only ``config.json`` is downloaded.
     if (match := _NAME.fullmatch(name)) is None:
-        raise ElmanError(
-            f"a model on the Hugging Face Hub is hf://OWNER/NAME or hf://OWNER/NAME@REVISION (got {quote(name)})"
-        )
+        names = "hf://OWNER/NAME or hf://OWNER/NAME@REVISION"
+        raise ElmanError(f"a model on the Hugging Face Hub is {names} (got {quote(name)})")
     repository, revision = match.groups()
     with require_extra("hub"):
         from huggingface_hub import errors, hf_hub_download

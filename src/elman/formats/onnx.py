@@ -48,8 +48,7 @@ class _Operator(NamedTuple):
     """The ONNX operator that computes a cell."""
 
     name: str
-    gates: tuple[str, ...]
-    """The cell's gates in the order of the operator, which calls n of a GRU h, and g of an LSTM c."""
+    gates: tuple[str, ...]  # the cell's, in the order of the operator, which calls n of a GRU h, and g of an LSTM c
     attributes: tuple[tuple[str, int], ...] = ()
 
 
@@ -86,15 +85,11 @@ def write(model: Model, _: ModelInfo) -> bytes:
     description = f"{_DOC_STRING} {_PRIOR_DOC_STRING}" if ngrams else _DOC_STRING
     proto: ModelProto = helper.make_model(
         _build_graph(model.parameters.architecture, model.parameters.arrays, ngrams),
-        ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        producer_name="elman",
-        producer_version=__version__,
-        doc_string=" ".join(description.split()),
-    )
+        ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="elman",
+        producer_version=__version__, doc_string=" ".join(description.split()),
+    )  # fmt: skip
     helper.set_model_props(proto, {METADATA_KEY: json.dumps(export_metadata(model))} | props)
-    file: bytes = proto.SerializeToString(deterministic=True)
-    return file
+    return proto.SerializeToString(deterministic=True)
 
 
 def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
@@ -148,13 +143,10 @@ def _build_graph(net: Architecture, parameters: Arrays, ngrams: NgramModel | Non
         inputs.append(value(f"{HISTORY}0", index, [net.order, "B"]))
         after.append(value(HISTORY, index, [net.order, "B"]))
         arrays |= unpack_table(ngrams.table)
-    return onnx.helper.make_graph(  # type: ignore[no-any-return]
-        _build_nodes(net, ngrams),
-        "elman",
-        inputs,
-        [value("logits", number, ["T", "B", net.K]), *after],
-        [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()],
-    )
+    initializers = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    outputs = [value("logits", number, ["T", "B", net.K]), *after]
+    graph: GraphProto = onnx.helper.make_graph(_build_nodes(net, ngrams), "elman", inputs, outputs, initializers)
+    return graph
 
 
 def _build_nodes(net: Architecture, ngrams: NgramModel | None) -> list[NodeProto]:

@@ -18,8 +18,7 @@ from elman.errors import ElmanError
 from elman.ngram.model import MIN_PROB, NgramModel
 from elman.ngram.table import CODES, NgramSpec, NgramTable, Nodes
 
-HISTORY = "history"
-"""The last n characters as their indices + 1, the latest last, 0 where there is none: (n, B), int64."""
+HISTORY = "history"  # the last n characters as their indices + 1, the latest last, 0 where there is none: (n, B), int64
 FIRSTS, SYMBOLS, WEIGHTS, RESTS = TABLE = ("ngram_firsts", "ngram_symbols", "ngram_weights", "ngram_rests")
 """The names of the arrays of the trie."""
 _END = np.iinfo(np.int64).max
@@ -45,13 +44,7 @@ def pack_table(arrays: dict[str, NDArray[Any]], spec: NgramSpec) -> NgramTable:
 
 
 class PriorOperators:
-    """The operators of a prior in `nodes`; they read ``x`` (T, B) and the history, and compute `log_q` and `matched`.
-
-    Parameters
-    ----------
-    onnx : module
-    ngrams : NgramModel
-    """
+    """The operators of a prior in `nodes`, which read ``x`` (T, B) and the history; they compute `log_q`, `matched`."""
 
     def __init__(self, onnx: Any, ngrams: NgramModel) -> None:
         ngrams.require_counts()
@@ -121,10 +114,8 @@ class PriorOperators:
         return self._add("Where", is_found, child, self._none)
 
     def _interpolate(self, q: str, o: int, context: str) -> tuple[str, str]:
-        """Return q after contexts of o characters, given that after shorter ones, and whether a character is kept.
-
-        q has an entry more, to which the entry after the nodes belongs.
-        """
+        """Return q after contexts of o characters, given that after shorter ones, and whether a character is kept."""
+        # q has an entry more, to which the entry after the nodes belongs.
         K, numbers = self.ngrams.K, self._constant(CODES.astype(np.float32))
         discounts = self.ngrams.discounts[o][np.clip(CODES, 1, 3) - 1]
         discounted = np.maximum(CODES - discounts, 0)

@@ -41,8 +41,7 @@ RECURRENT, LINEAR = "rnn.", "linear."
 ALPHA, TABLE = "ngram.alpha", "ngram.table_"
 """The name of the prior's weights, and the prefix of the arrays of its table."""
 
-_RECURRENT_NAME = re.compile(r"(.*\.|)(?:weight|bias)_(?:ih|hh)_l[0-9]+")
-_LINEAR_NAME = re.compile(r"(.*\.|)(?:weight|bias)")
+_NAME = re.compile(r"(.*\.|)(?:weight|bias)(_(?:ih|hh)_l[0-9]+)?")
 
 
 def write(model: Model, _: ModelInfo) -> bytes:
@@ -107,16 +106,13 @@ def _parameter_names(net: Architecture, recurrent: str, linear: str) -> dict[str
 def _infer_architecture(
     W: tuple[int, ...], V: tuple[int, ...], layers: int, metadata: Mapping[str, Any]
 ) -> Architecture:
-    """Return the architecture of a network with hidden-to-hidden and hidden-to-output weights of these shapes.
-
-    A file of another program has no metadata: its cell is the one whose number of gates fits.
-    """
+    """Return the architecture of a network with hidden-to-hidden and hidden-to-output weights of these shapes."""
+    # A file of another program has no metadata: its cell is the one whose number of gates fits.
     match = len(W) == len(V) == 2 and W[1] == V[1] > 0
     cells = [cell for cell in _CELLS if match and W[0] == len(CELLS[cell].gates) * W[1]]
     if not cells:
-        raise ElmanError(
-            f"no network has hidden-to-hidden weights of shape {W} and hidden-to-output weights of shape {V}"
-        )
+        given = f"hidden-to-hidden weights of shape {W} and hidden-to-output weights of shape {V}"
+        raise ElmanError(f"no network has {given}")
     claimed = [cell for cell in cells if cell == metadata.get("cell")] or cells
     if len(claimed) > 1:
         raise ElmanError(f"its arrays fit the cells {', '.join(claimed)}, and no metadata says which it has")
@@ -128,22 +124,18 @@ def _infer_architecture(
 
 
 def _find_prefixes(names: Collection[str]) -> tuple[str, str]:
-    recurrent, linear = set[str](), set[str]()
-    for name in names:
-        if match := _RECURRENT_NAME.fullmatch(name):
-            recurrent.add(match[1])
-        elif match := _LINEAR_NAME.fullmatch(name):
-            linear.add(match[1])
-        else:
-            raise ElmanError(f"unexpected array {name}")
-    for kind, prefixes, example in (("recurrent", recurrent, "weight_hh_l0"), ("linear", linear, "weight")):
+    matches = {name: _NAME.fullmatch(name) for name in names}
+    if unexpected := [name for name, match in matches.items() if match is None]:
+        raise ElmanError(f"unexpected array {unexpected[0]}")
+    found = list[str]()
+    for kind, example in (("recurrent", "weight_hh_l0"), ("linear", "weight")):
+        prefixes = {match[1] for match in matches.values() if match and bool(match[2]) == (kind == "recurrent")}
         if len(prefixes) != 1:
             raise ElmanError(f"exactly one {kind} module with arrays such as {example} is needed (got {len(prefixes)})")
-    recurrent_prefix, linear_prefix = recurrent.pop(), linear.pop()
-    for name in (recurrent_prefix + "weight_hh_l0", linear_prefix + "weight"):
-        if name not in names:
+        found += prefixes
+        if (name := found[-1] + example) not in names:
             raise ElmanError(f"the array {name} is missing")
-    return recurrent_prefix, linear_prefix
+    return found[0], found[1]
 
 
 FORMAT = Format(".safetensors", "PyTorch state dict in safetensors", write, read, cells=_CELLS, lacks=("counts",))

@@ -20,6 +20,7 @@ from elman.runs.texts import Text, TrainingData, read_run_texts
 from elman.runs.writer import RunWriter
 from elman.training.advice import advise, outcome_of
 from elman.training.callbacks import StoppedEarly, TrainingCallback
+from elman.training.checkpoints import Checkpoints, create_directory
 from elman.training.health import HealthCheck
 from elman.training.initialization import (
     choose_settings,
@@ -38,16 +39,10 @@ from elman.training.limits import (
     find_last_update,
     find_reached_limit,
 )
-from elman.training.records import (
-    Checkpoints,
-    MetricsRows,
-    Samples,
-    create_directory,
-    save_plot,
-    update_smooth_loss,
-)
+from elman.training.prior import PriorSwitch
+from elman.training.records import MetricsRows, Samples, save_plot, update_smooth_loss
 from elman.training.run import History, Run
-from elman.training.validation import PriorSwitch, Validation
+from elman.training.validation import Validation
 
 if TYPE_CHECKING:
     from elman.training.pretrained import InitialWeights, ModelSource

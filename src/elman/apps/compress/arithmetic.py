@@ -21,34 +21,27 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Ints32 = NDArray[np.int32]
 
-FREQ_BITS = 24
-"""The frequencies of all symbols sum to 2^24."""
-ESCAPE_PROB_BITS = 20
-"""The probability of an escape is an integer multiple of 2^-20."""
+FREQ_BITS = 24  # the frequencies of all symbols sum to 2^24
+ESCAPE_PROB_BITS = 20  # the probability of an escape is an integer multiple of 2^-20
 HASH_MULTIPLIER, HASH_MODULUS = 48271, 2147483647
 """Of the multiplicative generator MINSTD, whose products fit into 64 bits."""
 
 _FREQ_TOTAL = np.float32(1 << FREQ_BITS)
-_ROWS = 16
-"""Rows of a product at a time, whose sums stay in the first- or second-level cache."""
+_ROWS = 16  # rows of a product at a time, whose sums stay in the first- or second-level cache
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 _MAX_EXP, _MIN_EXP = np.float32(22), np.float32(-22)
 """e^22 / (1 + e^22) is 1 in float32, and e^-22 times the largest frequency is less than one."""
 _EXP_SCALE = np.float32(1 / 64)
 _C2, _C3, _C4, _C5, _C6 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720))
 
-exact = compiled()
-"""IEEE arithmetic as written, without fastmath."""
-exact_inline = compiled(inline="always")
-"""The same for a step of a kernel."""
+exact = compiled()  # IEEE arithmetic as written, without fastmath
+exact_inline = compiled(inline="always")  # the same for a step of a kernel
 
 
 @exact_inline
 def exp(x):
-    """Return e^x for x clipped to [-22, 22]: (e^(x/64))^64 with a Taylor polynomial inside, relative error 1.5e-5.
-
-    NaN is clipped to -22, since every comparison with it is false.
-    """
+    """Return e^x for x clipped to [-22, 22]: (e^(x/64))^64 with a Taylor polynomial inside, relative error 1.5e-5."""
+    # NaN is clipped to -22, since every comparison with it is false.
     x = x if x > _MIN_EXP else _MIN_EXP
     x = x if x < _MAX_EXP else _MAX_EXP
     u = x * _EXP_SCALE
@@ -149,10 +142,8 @@ def extend_hash(h, x):
 
 @exact
 def apportion(counts, total, freqs):
-    """Divide an integer `total` among n symbols in proportion to counts (n,); the largest gets the remainder.
-
-    Counts are non-negative integers that sum to at least 1; `total` is at most 2^24, so no product exceeds 2^56.
-    """
+    """Divide an integer `total` among n symbols in proportion to counts (n,); the largest gets the remainder."""
+    # Counts are non-negative integers that sum to at least 1; `total` is at most 2^24, so no product exceeds 2^56.
     n = len(counts)
     count_sum, largest = np.int64(0), 0
     for i in range(n):

@@ -8,7 +8,6 @@ from functools import partial
 from io import BytesIO
 from itertools import chain
 from threading import Lock
-from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,9 +31,7 @@ from elman.errors import ElmanError, check_range, option
 from elman.machine import thread_count
 from elman.model import Model, OnProgress, check_is_model, fingerprint
 
-_A = TypeVar("_A")
-OnBytes = Callable[[float], None]
-"""Is called, often, with how many bytes are done."""
+OnBytes = Callable[[float], None]  # is called, often, with how many bytes are done
 
 
 def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) -> bytes:
@@ -160,8 +157,8 @@ def _count_bytes(function: Callable[..., bytes], items: Iterable[bytes], on_byte
 def compress_member(data: bytes, model: Model, mode: CodecMode, on_progress: OnProgress) -> bytes:
     """Return `data` as a member, coded in a mode, or stored."""
     digest, tokens = fingerprint(model), to_tokens(data, model.alphabet)
-    codec = _TokenCodec(model, mode, len(tokens), on_progress)
-    member = container.serialize(mode, len(tokens), digest, data, codec.encode(tokens))
+    _, payloads = code_tokens(model, mode, [None] * count_blocks(len(tokens)), tokens, on_progress)
+    member = container.serialize(mode, len(tokens), digest, data, payloads)
     return min(member, container.serialize(None, len(data), digest, data, [data]), key=len)
 
 
@@ -178,66 +175,45 @@ def decompress_member(member: bytes, model: Model, on_progress: OnProgress) -> b
             raise container.corrupt_file_error("its length differs from the one in its header")
     else:
         payloads = container.read_payloads(member, offset, count_blocks(header.N))
-        data = from_tokens(_TokenCodec(model, header.mode, header.N, on_progress).decode(payloads), model.alphabet)
+        tokens, _ = code_tokens(model, header.mode, payloads, np.zeros(header.N, np.int32), on_progress)
+        data = from_tokens(tokens, model.alphabet)
     if container.checksum(header.N, data) != header.checksum:
         raise container.corrupt_file_error("the checksum of the decompressed data does not match")
     return data
 
 
-class _TokenCodec:
-    """Codes N tokens: one text or, where nothing is learned, every block as a text of its own, on all cores."""
+def code_tokens(
+    model: Model,
+    mode: CodecMode,
+    payloads: Sequence[bytes | None],
+    tokens: Tokens,
+    on_progress: OnProgress,
+) -> tuple[Tokens, list[bytes]]:
+    """Code N tokens: one text or, where nothing is learned, every block as a text of its own, on all cores."""
+    # An encoder passes None for the payload of each block, a decoder zeros for the tokens; both get both.
+    weights, N, lock, coded = round_weights(model.parameters), len(tokens), Lock(), 0
 
-    def __init__(self, model: Model, mode: CodecMode, N: int, on_progress: OnProgress) -> None:
-        self.model, self.mode, self.N, self.on_progress = model, mode, N, on_progress
-        self.weights = round_weights(model.parameters)
-        self.lock, self.coded = Lock(), 0
-
-    def encode(self, tokens: Tokens) -> list[bytes]:
-        """Return the payloads."""
-        texts = np.split(tokens, np.cumsum(self._sizes())[:-1])
-        return [payload for payloads in self._map(self._encode_text, texts) for payload in payloads]
-
-    def decode(self, payloads: list[bytes]) -> Tokens:
-        """Return the tokens of the payloads."""
-        texts = [payloads] if self.mode.mixes else [[payload] for payload in payloads]
-        return np.concatenate(self._map(self._decode_text, texts, self._sizes()))
-
-    def _sizes(self) -> list[int]:
-        """Return the number of tokens of each text."""
-        return [self.N] if self.mode.mixes else [*split_evenly(self.N, count_blocks(self.N))]
-
-    def _map(self, function: Callable[..., _A], *items: Sequence[Any]) -> list[_A]:
-        if len(items[0]) == 1:
-            return [*map(function, *items)]
-        with ThreadPoolExecutor(thread_count()) as pool:
-            return [*pool.map(function, *items)]
+    def count(n: int) -> None:
+        nonlocal coded
+        with lock:
+            coded += n
+            on_progress(coded / N)
 
     @OVERFLOWS
-    def _encode_text(self, tokens: Tokens) -> list[bytes]:
-        predictor, payloads, first = self._predictor(len(tokens)), [], 0
-        table = interleave(tokens, predictor.R)
-        for n in block_sizes(len(tokens), predictor.R):
-            coder, last = Coder(), first + -(-n // predictor.R)
-            predictor.code(coder, table[first:last], n, self._count)
-            payloads.append(coder.finish())
+    def code_text(tokens: Tokens, given: Sequence[bytes | None]) -> tuple[Tokens, list[bytes]]:
+        n_text, R, first, written = len(tokens), count_substreams(len(tokens)), 0, list[bytes]()
+        predictor = Predictor(weights, model.alphabet, model.parameters.ngrams, mode, R, n_text)
+        table = interleave(tokens, R)
+        for payload, n in zip(given, block_sizes(n_text, R), strict=True):
+            coder, last = Coder(payload), first + -(-n // R)
+            predictor.code(coder, table[first:last], n, count)
+            written.append(coder.finish())
             first = last
-        return payloads
+        return deinterleave(table, n_text), written
 
-    @OVERFLOWS
-    def _decode_text(self, payloads: list[bytes], N: int) -> Tokens:
-        predictor, tables = self._predictor(N), []
-        for payload, n in zip(payloads, block_sizes(N, predictor.R), strict=True):
-            coder = Coder(payload)
-            tables.append(np.zeros((-(-n // predictor.R), predictor.R), np.int64))
-            predictor.code(coder, tables[-1], n, self._count)
-            coder.finish()
-        return deinterleave(np.concatenate(tables), N)
-
-    def _predictor(self, N: int) -> Predictor:
-        ngrams, R = self.model.parameters.ngrams, count_substreams(N)
-        return Predictor(self.weights, self.model.alphabet, ngrams, self.mode, R, N)
-
-    def _count(self, tokens: int) -> None:
-        with self.lock:
-            self.coded += tokens
-            self.on_progress(self.coded / self.N)
+    if mode.mixes or len(payloads) == 1:
+        return code_text(tokens, payloads)
+    texts = np.split(tokens, np.cumsum([*split_evenly(N, len(payloads))])[:-1])
+    with ThreadPoolExecutor(thread_count()) as pool:
+        coded_texts = [*pool.map(code_text, texts, [[payload] for payload in payloads])]
+    return np.concatenate([part for part, _ in coded_texts]), [payload for _, (payload,) in coded_texts]

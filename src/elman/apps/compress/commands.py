@@ -76,7 +76,7 @@ def compress(
     if as_json and path is None:
         raise ElmanError("--json and the compressed data cannot both go to standard output: pass --out")
     loaded = load_builtin() if model is None else load(model)
-    with _Source(file) as original, show_progress("compressing", _size(file), quiet=quiet or as_json) as show:
+    with _Source(file) as original, show_progress("compressing", original.size(), quiet=quiet or as_json) as show:
         pieces = iter(lambda: original.read(MEMBER_SIZE), b"")
         compressed_bytes = _write(path, compress_pieces(pieces, loaded, mode, show))
     metrics = {
@@ -124,14 +124,9 @@ def decompress(
         members = split_members(source)
         first = next(members)
         loaded = load_builtin(_find_builtin(first)) if model is None else load(model)
-        with show_progress("decompressing", _size(file), quiet=quiet) as show:
+        with show_progress("decompressing", source.size(), quiet=quiet) as show:
             _write(path, decompress_members(chain((first,), members), loaded, show, max_output))
     return 0
-
-
-def _size(name: str) -> int | None:
-    """Return the size of a file in bytes; None if it is not known, or there is nothing to do."""
-    return Path(name).stat().st_size or None if name != "-" and is_file(name) else None
 
 
 def _find_builtin(member: bytes) -> BuiltinModel:
@@ -171,6 +166,10 @@ class _Source:
 
     def __enter__(self) -> _Source:
         return self
+
+    def size(self) -> int | None:
+        """Return the size in bytes; None if it is not known, or there is nothing to do."""
+        return Path(self.name).stat().st_size or None if self.name != "-" and is_file(self.name) else None
 
     def __exit__(self, *exception: object) -> None:
         if self.name != "-":

@@ -64,16 +64,13 @@ VERSION = 1
 STORED, MEMBERS = 0, 7
 """Codes that are not those of a mode: the only payload is the original, which coding would have made longer; a file of
 several members."""
-MEMBER_SIZE = 1 << 24
-"""Bytes of the original in a member, except the last."""
+MEMBER_SIZE = 1 << 24  # bytes of the original in a member, except the last
 
 _MAGIC = 0b101
-_SHORT = 256
-"""Members of fewer tokens keep one byte of the fingerprint and two of the checksum instead of four."""
+_SHORT = 256  # members of fewer tokens keep one byte of the fingerprint and two of the checksum instead of four
 _MAX_VARINT_BYTES = 4
 _LENGTH = 4
-_OVERHEAD = 64
-"""Maximum bytes by which a member is larger than its original, which is then stored."""
+_OVERHEAD = 64  # maximum bytes by which a member is larger than its original, which is then stored
 _ENDS_EARLY = "it ends too early"
 _TOO_LONG = "a member is longer than any that Elman writes"
 
@@ -157,14 +154,12 @@ def split_members(file: SupportsRead[bytes]) -> Iterator[bytes]:
         if file.read(1):
             raise corrupt_file_error(_TOO_LONG)
         return
-    length = _read_length(file)
-    if not length:
-        raise corrupt_file_error("it has no member")
-    while length:
+    count = 0
+    while length := _read_length(file):
+        count += 1
         yield _read_exactly(file, length)
-        length = _read_length(file)
-    if file.read(1):
-        raise corrupt_file_error("data follows its end")
+    if not count or file.read(1):
+        raise corrupt_file_error("data follows its end" if count else "it has no member")
 
 
 def corrupt_file_error(reason: str) -> ElmanError:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elman.apps.compress.arithmetic import (
     Floats,
@@ -31,10 +30,8 @@ from elman.network import Architecture, Parameters, layer_names, suffix
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 RNN, GRU, LSTM = range(3)
-CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
-"""The cells that `forward` distinguishes; every other cell is refused."""
-OVERFLOWS = np.errstate(over="ignore", invalid="ignore")
-"""Weights may have any size, and overflow has a defined result."""
+CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}  # the cells that `forward` distinguishes; every other cell is refused
+OVERFLOWS = np.errstate(over="ignore", invalid="ignore")  # weights may have any size, and overflow has a defined result
 
 
 class Weights(NamedTuple):
@@ -117,10 +114,8 @@ def cut(theta, at, size):
 
 @exact
 def gru_step(a, k, before, h):
-    """Set h (R, m) from U x + b in a and W h + (0, 0, d) in k, both (R, 3 m), and the h `before`.
-
-    The equations are (1) to (5) of `elman.network.cells.gru`; a and k are overwritten.
-    """
+    """Set h (R, m) from U x + b in a and W h + (0, 0, d) in k, both (R, 3 m), and the h `before`."""
+    # The equations are (1) to (5) of `elman.network.cells.gru`; a and k are overwritten.
     R, m = h.shape
     for r in range(R):
         axpy(a[r, : 2 * m], _ONE, k[r, : 2 * m])
@@ -140,10 +135,8 @@ def set_gru_output(r, z, a, q, before, h):
 
 @exact
 def lstm_step(a, before, s, h):
-    """Set s and h (R, m) from W h + U x + b in a (R, 4 m), which is overwritten, and the s `before`.
-
-    The equations are (1) to (4) of `elman.network.cells.lstm`.
-    """
+    """Set s and h (R, m) from W h + U x + b in a (R, 4 m), which is overwritten, and the s `before`."""
+    # The equations are (1) to (4) of `elman.network.cells.lstm`.
     R, m = h.shape
     for r in range(R):
         apply_sigmoid(a[r, : 2 * m])
@@ -163,32 +156,25 @@ def set_lstm_output(i, f, g, o, before, s, h):
         h[n] = o[n] * h[n]
 
 
+@OVERFLOWS
 def round_weights(parameters: Parameters) -> Weights:
-    """Return parameters in float32."""
+    """Return parameters in float32; those beyond its range become infinite."""
     net = parameters.architecture
     if net.cell not in CELLS:
         raise ElmanError(f"files cannot be compressed with cell {net.cell!r}")
     if net.is_of_lines:
-        remedy = f"train without {option.lines:True}"
-        raise ElmanError(f"files cannot be compressed with a model of independent lines: {remedy}")
+        lines = f"a model of independent lines: train without {option.lines:True}"
+        raise ElmanError(f"files cannot be compressed with {lines}")
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
-    theta = [round_to_float32(parameters[name].T).reshape(-1) for name in [*names, "V", "c"]]
-    alpha = round_to_float32(parameters["alpha"]) if net.order else np.zeros(1, np.float32)
+    theta = [parameters[name].T.astype(np.float32).reshape(-1) for name in [*names, "V", "c"]]
+    alpha = parameters["alpha"].astype(np.float32) if net.order else np.zeros(1, np.float32)
     return Weights(np.concatenate(theta), alpha, net)
 
 
-def round_to_float32(array: NDArray[np.floating]) -> Floats:
-    """Return a copy in float32; values beyond its range become infinite."""
-    with np.errstate(over="ignore"):
-        return np.array(array, np.float32, order="C")
-
-
 def make_network(weights: Weights, R: int) -> Network:
-    """Return the network of R rows in a state of zeros.
-
-    The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line, which
-    would cost small files bytes.
-    """
+    """Return the network of R rows in a state of zeros."""
+    # The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line,
+    # which would cost small files bytes.
     net = weights.net
     shapes = [*2 * [(net.layers * net.state_vectors, R, net.m), (R, net.K)], (2, R, net.gates * net.m)]
     arrays = (np.zeros(shape, np.float32) for shape in shapes)

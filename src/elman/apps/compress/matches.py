@@ -23,22 +23,16 @@ import numpy as np
 from elman.apps.compress.arithmetic import Ints, Ints32, exact, exact_inline, extend_hash
 
 MIN_LENGTHS = (32, 20, 12, 6)
-MODELS = len(MIN_LENGTHS)
-"""M."""
+MODELS = len(MIN_LENGTHS)  # M
 RELIABLE_LENGTH = 16
-MAX_LENGTH = 400
-"""Length up to which a candidate is compared."""
+MAX_LENGTH = 400  # length up to which a candidate is compared
 MAX_MISSES = 8
 _LATER_RANGES = (24, 32, 48, 64, 96, 128, 256, 512, 1024)
-LENGTHS = 26
-"""Ranges of lengths that are distinguished: 0 to 15, one length each; from 16; and those that begin later."""
-MAX_CODED = 1 << 22
-"""Characters of the coded text that are kept."""
+LENGTHS = 26  # ranges of lengths that are distinguished: 0 to 15, one length each; from 16; and those that begin later
+MAX_CODED = 1 << 22  # characters of the coded text that are kept
 NONE = -1
-_MAX_ENTRIES = 1 << 20
-"""Of a hash table."""
-_FIRST_STEPS = 256
-"""Steps for which there is room at first."""
+_MAX_ENTRIES = 1 << 20  # of a hash table
+_FIRST_STEPS = 256  # steps for which there is room at first
 
 
 class Matches(NamedTuple):
@@ -164,10 +158,8 @@ def make_matches(R: int, steps: int) -> Matches:
 
 
 def reserve_steps(matches: Matches, steps: int) -> Matches:
-    """Return the match models with room for so many steps, and for the position behind them, up to the maximum.
-
-    A file may announce more steps than it contains.
-    """
+    """Return the match models with room for so many steps, and for the position behind them, up to the maximum."""
+    # A file may announce more steps than it contains.
     R = len(matches.pointers)
     room = len(matches.history) // R
     needed = min(matches.max_steps, int(matches.step[0]) + steps + 1)

@@ -31,15 +31,13 @@ import numpy as np
 from elman.apps.compress.arithmetic import FREQ_BITS, Floats, Ints, exact, exact_inline
 from elman.apps.compress.matches import LENGTHS, MODELS
 
-MAX_BIASES = 1 << 20
-"""Numbers of S; of a larger alphabet, several contexts share a row."""
+MAX_BIASES = 1 << 20  # numbers of S; of a larger alphabet, several contexts share a row
 INITIAL_NETWORK_WEIGHT, INITIAL_MATCH_WEIGHT = 0.95, 0.2
 """w and M_z before the first character; v is that of the trained model."""
 
 WEIGHT_RATE, MATCH_RATE, FIRST_RATE, SECOND_RATE = map(np.float32, (0.001, 0.03, 0.015, 0.05))
 """eta_w, eta_m, eta_f and eta_s of (3) and (4)."""
-NETWORK, PRIOR = range(2)
-"""Columns of the weights: of the network, w, and of the n-gram prior, v."""
+NETWORK, PRIOR = range(2)  # columns of the weights: of the network, w, and of the n-gram prior, v
 _ONE, _UNIT = np.float32(1), np.float32(2.0**-FREQ_BITS)
 
 
@@ -88,10 +86,8 @@ def add_predictors(w, a, v, log_q, F, S, o):
 
 @exact
 def learn_rows(mixture, inputs, matches, freqs, x, coded):
-    """Take the steps (3) and (4) in the rows where `coded` (R,) is true, with the inputs of `mix_rows`.
-
-    `freqs` (R, K + 1) are the frequencies minus one by which the characters x (R,) were coded.
-    """
+    """Take the steps (3) and (4) in the rows where `coded` (R,) is true, with the inputs of `mix_rows`."""
+    # `freqs` (R, K + 1) are the frequencies minus one by which the characters x (R,) were coded.
     a, log_q, matched = inputs
     first, second, g = mixture.first, mixture.second, mixture.gradient
     before, last, predicted, ranges = mixture.before, mixture.last, matches.predicted, matches.ranges

@@ -55,21 +55,17 @@ from elman.text import Alphabet
 BYTES = 256
 COUNT_STEP, MAX_TOTAL = 1 << 15, 1 << 24
 """What a byte's count increases by at each occurrence, and the total above which all counts are halved."""
-ESCAPE_RATE_SHIFT = 5
-"""At each symbol, the probability of an escape moves 2^-5 of the way to what was observed."""
-MAX_TOKENS = 1 << 12
-"""Tokens that a kernel codes at a time, about 20 ms."""
+ESCAPE_RATE_SHIFT = 5  # at each symbol, the probability of an escape moves 2^-5 of the way to what was observed
+MAX_TOKENS = 1 << 12  # tokens that a kernel codes at a time, about 20 ms
 _ESCAPE_AFTER_CHARACTER = 1 << ESCAPE_RATE_SHIFT
 _ESCAPE_AFTER_BYTE = 1 << (ESCAPE_PROB_BITS - 1)
 """Initial probability of an escape, in units of 2^-20: the smallest possible, and one half."""
 _INITIAL_BYTE_COUNT = 1 << 10
-_LOG_Q = -4.0
-"""log q of every character in a mixture without an n-gram prior."""
+_LOG_Q = -4.0  # log q of every character in a mixture without an n-gram prior
 MAX_ADDED_CONTEXTS = 1 << 23
 """Contexts of the text coded above which all its counts are dropped, which bounds the memory as the restart of PPMd
 does."""
-ROOM = 1 << 9
-"""Characters for which room is made at a time, and after which contexts are compared with their maximum."""
+ROOM = 1 << 9  # characters for which room is made at a time, and after which contexts are compared with their maximum
 
 
 # --- The n-gram prior, whose log q are rounded to float32 ---
@@ -132,13 +128,6 @@ class NgramRows:
         self.arrays = self.arrays._replace(added=self.reader.added)
         self.arrays.bases[:, 0] = NONE
         find_row_nodes(*self.arrays[:2], self.arrays.histories, self.arrays.bases, self.arrays.extras)
-
-
-def without_ngrams(K: int, R: int, log_q: float) -> NgramArrays:
-    """Return what is passed to a kernel without an n-gram model; `log_q` is that of every character."""
-    arrays = _make_arrays(empty_table(), empty_added(), R, K)
-    arrays.log_q[:] = log_q
-    return arrays
 
 
 def _make_arrays(table: Table, added: Added, R: int, K: int) -> NgramArrays:
@@ -284,7 +273,8 @@ def end_step(model, mixture, matches, tokens):
 def _make_results(R: int, K: int) -> Results:
     mixed, freqs, byte_freqs = (np.empty(shape, np.float32) for shape in ((R, K), (R, K + 1), (1, BYTES)))
     counts, byte, symbols, x = (np.zeros(length, np.int64) for length in (K, 1, R, R))
-    return Results(mixed, freqs, counts, byte_freqs, byte, symbols, x, np.zeros(R, np.bool_), np.zeros(R, np.bool_))
+    coded, reads = np.zeros((2, R), np.bool_)
+    return Results(mixed, freqs, counts, byte_freqs, byte, symbols, x, coded, reads)
 
 
 class Predictor:
@@ -296,14 +286,12 @@ class Predictor:
         K, start = weights.net.K, int(alphabet.encode(alphabet.start_char)[0])
         self.R = R
         self.prior = None if ngrams is None else NgramRows(ngrams, start, R, grows=mode.mixes)
-        prior = without_ngrams(K, R, _LOG_Q) if self.prior is None else self.prior.arrays
-        escape_probs = np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64)
-        escapes = Escapes(
-            alphabet.has_unknown,
-            probs=np.tile(escape_probs, (R, 1)),
-            was_byte=np.zeros(R, np.int64),
-            byte_counts=np.full((R, BYTES), _INITIAL_BYTE_COUNT, np.int64),
-        )
+        prior = self.prior.arrays if self.prior else _make_arrays(empty_table(), empty_added(), R, K)
+        if self.prior is None:
+            prior.log_q[:] = _LOG_Q
+        probs = np.tile(np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64), (R, 1))
+        byte_counts = np.full((R, BYTES), _INITIAL_BYTE_COUNT, np.int64)
+        escapes = Escapes(alphabet.has_unknown, probs, np.zeros(R, np.int64), byte_counts)
         has_prior, work = self.prior is not None, _make_results(R, K)
         self.model = ModelArrays(make_network(weights, R), weights.alpha, has_prior, prior, escapes, work)
         exact_network.read_characters(self.model.network, np.full(R, start, np.int64), np.ones(R, np.bool_))
@@ -311,10 +299,8 @@ class Predictor:
         self.matches = make_matches(R, -(-N // R)) if mode.mixes else None
 
     def code(self, coder: Coder, table: Ints, n: int, count_coded: Callable[[int], None]) -> None:
-        """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
-
-        `count_coded` is called with the number of tokens that were just coded.
-        """
+        """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there."""
+        # `count_coded` is called with the number of tokens that were just coded.
         first = 0
         while first < len(table):
             steps, rest = table[first : first + max(1, MAX_TOKENS // self.R)], n - first * self.R

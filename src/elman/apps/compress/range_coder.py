@@ -24,10 +24,8 @@ from elman.apps.compress.arithmetic import FREQ_BITS, Ints, exact
 from elman.apps.compress.container import corrupt_file_error
 from elman.errors import ElmanError
 
-MAX_SIZE = np.uint64(2**64 - 1)
-"""The initial size of the interval."""
-END = -1
-"""What `decode` returns for a number outside all intervals, which no encoder writes."""
+MAX_SIZE = np.uint64(2**64 - 1)  # the initial size of the interval
+END = -1  # what `decode` returns for a number outside all intervals, which no encoder writes
 
 _ONE, _FREQ_BITS, _TOTAL = np.uint64(1), np.uint64(FREQ_BITS), np.uint64(1 << FREQ_BITS)
 _WORD_BITS, _MIN_SIZE, _LOWER_WORD = np.uint64(32), np.uint64(1 << 32), np.uint64((1 << 32) - 1)
@@ -128,11 +126,10 @@ def decode(freqs, symbols, state, words, position):
 
 
 class Coder:
-    """Codes symbols in either direction, so that encoding and decoding share one sequence of steps.
+    """Codes symbols in either direction, so that encoding and decoding share one sequence of steps."""
 
-    A decoder encodes again what it decodes, which shows how much of the payload has been consumed, and whether an
-    encoder wrote it. Without a `payload` it encodes.
-    """
+    # A decoder encodes again what it decodes, which shows how much of the payload has been consumed, and whether an
+    # encoder wrote it. Without a `payload` it encodes.
 
     def __init__(self, payload: bytes | None = None) -> None:
         self._payload, data = payload, payload or b""

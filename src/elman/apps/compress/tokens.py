@@ -80,10 +80,8 @@ def count_substreams(N: int) -> int:
 
 
 def block_sizes(N: int, R: int) -> Iterator[int]:
-    """Yield the number of tokens in each block of N tokens in R substreams, as equal as possible.
-
-    A block has complete steps, except the last one, whose last step may lack substreams.
-    """
+    """Yield the number of tokens in each block of N tokens in R substreams, as equal as possible."""
+    # A block has complete steps, except the last one, whose last step may lack substreams.
     remaining = N
     for steps in split_evenly(-(-N // R), count_blocks(N)):
         yield min(steps * R, remaining)
@@ -96,10 +94,8 @@ def split_evenly(n: int, count: int) -> Iterator[int]:
 
 
 def interleave(tokens: Tokens, R: int) -> Ints:
-    """Return tokens (N,) with one column per substream, (steps, R).
-
-    Where N is not divisible by R, the last row is used by the longer substreams only.
-    """
+    """Return tokens (N,) with one column per substream, (steps, R)."""
+    # Where N is not divisible by R, the last row is used by the longer substreams only.
     table, ends = np.zeros((-(-len(tokens) // R), R), np.int64), np.cumsum([*split_evenly(len(tokens), R)])
     for column, part in enumerate(np.split(tokens, ends[:-1])):
         table[: len(part), column] = part

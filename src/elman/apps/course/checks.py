@@ -24,8 +24,7 @@ from elman.errors import ElmanError, check_range, quote, shorten
 from elman.network import Architecture, Array, Arrays
 
 Function = Callable[..., Any]
-LARGE = 1e4
-"""Pre-activations and logits of this size overflow in e^a and e^o."""
+LARGE = 1e4  # pre-activations and logits of this size overflow in e^a and e^o
 GIVEN = {
     "h": Fault("", "", (('parameters["V"] @ new', 'parameters["V"] @ (new := next(given["h"], new))'),)),
     "p": Fault("", "", (("e / e.sum()", 'next(given["p"], e / e.sum())'),)),
@@ -48,10 +47,8 @@ class Window(NamedTuple):
 
 
 def make_window(K: int, m: int, T: int, seed: int, cell: str = "rnn", *, is_loud: bool = False) -> Window:
-    """Return a window of a network without zero parameters, whose characters all differ from those to predict before.
-
-    In a loud one, the gradients of all arrays exceed 5, a usual clipping threshold, at one step and in sum.
-    """
+    """Return a window of a network without zero parameters, whose first character is not the last to predict."""
+    # In a loud one, the gradients of all arrays exceed 5, a usual clipping threshold, at one step and in sum.
     if cell not in (cells := ["rnn", *SECOND]):
         raise ElmanError(f"cell must be one of {', '.join(cells)} (got {quote(cell)})")
     for name, value, least in (("K", K, 2), ("m", m, 1), ("T", T, 1)):
@@ -120,20 +117,20 @@ def _check(
         except Exception:  # two mistakes together may do anything
             return {}
 
-    for form in LAYOUTS[layout] + (LAYOUTS["columns"] if layout == "rows" else ()):
+    others = [] if layout == "columns" else LAYOUTS["columns"]
+    for form in (*LAYOUTS[layout], *others):
         call = guard(task, form.adapt(task, function))
         try:
             observed = measure(call)
         except CallError as error:
             errors.append(error)
-            continue
         except Exception as error:
             errors.append(CallError(task, f"its result cannot be compared: {shorten(str(error), 200)}"))
-            continue
-        if form not in LAYOUTS[layout]:
+        else:
+            if form in LAYOUTS[layout]:
+                return compare(observed, run, list_faults(task), locate=partial(locate, call), **options)
             errors.insert(0, CallError(task, "steps are columns: check it with layout='columns'"))
             break
-        return compare(observed, run, list_faults(task), locate=partial(locate, call), **options)
     return CheckResult(dict.fromkeys(run(()), np.nan), (errors[0].finding,))
 
 
@@ -211,10 +208,9 @@ def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5, layout: 
             result = list(make_windows(generator.randint(0, 7, N), T))
             if not all(isinstance(pair, tuple | list) and len(pair) == 2 and np.ndim(pair[1]) == 1 for pair in result):
                 raise CallError("make_windows", "must return a list of the pairs (x, y) of all windows")
-            for name, parts in zip(arrays, zip(*result, strict=True), strict=False):
-                for part in parts:
-                    arrays[name] += [as_array(part, 1, name), np.array([-1.0])]  # the end of a window
-            for name in arrays:
+            for n, name in enumerate(arrays):
+                for pair in result:
+                    arrays[name] += [as_array(pair[n], 1, name), np.array([-1.0])]  # the end of a window
                 arrays[name].append(np.array([-2.0]))  # the end of a text
         return {name: np.concatenate(parts) for name, parts in arrays.items()}
 
@@ -223,8 +219,7 @@ def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5, layout: 
 
 
 OF_LARGE_A, OF_SMALL_P = "h of large a", "loss of a small p"
-OUTPUT = {"V", "c"}
-"""The parameters of the logits; all others are of the pre-activations."""
+OUTPUT = {"V", "c"}  # the parameters of the logits; all others are of the pre-activations
 
 
 def check_forward(
@@ -284,12 +279,13 @@ def check_forward(
 
     def is_finite_if_large(forward: Function, result: int, name: str, names: Set[str]) -> bool:
         """Return whether h or p of one step is finite if the parameters `names` are large, of either sign."""
-        for factor in (LARGE, -LARGE):
+
+        def call(factor: float) -> Array:
             arrays = {each: factor * window.parameters[each] for each in names}
             large = Window(window.parameters | arrays, h0, x[:1], y[:1])
-            if not np.isfinite(as_array(forward(*large.copy())[result], 2, name)).all():
-                return False
-        return True
+            return as_array(forward(*large.copy())[result], 2, name)
+
+        return all(np.isfinite(call(factor)).all() for factor in (LARGE, -LARGE))
 
     def measure(forward: Function) -> Arrays:
         parameters, h0, x, y = window.copy()
@@ -401,8 +397,7 @@ def _locate_gradient(window: Window, cell: str, backward: Function, name: str, a
     return "not what the reference computes"
 
 
-SMALL, LEAST = 1e-5, 1e-3
-"""The error of right gradients is at most the first, that of wrong ones at least the second."""
+SMALL, LEAST = 1e-5, 1e-3  # the error of right gradients is at most the first, that of wrong ones at least the second
 
 
 def check_gradient_checker(gradient_error: Function, *, seed: int = 5, layout: str = "rows") -> CheckResult:
@@ -458,12 +453,13 @@ def check_gradient_checker(gradient_error: Function, *, seed: int = 5, layout: s
         found, expected = (np.concatenate([arrays[name] for name in reference]) for arrays in (observed, reference))
         return bool(np.where(expected > 0, found >= LEAST, found <= SMALL).all())
 
-    def locate(function: Function, name: str, array: Array, expected: Array) -> str:
-        if name == "wrong gradients":
-            return "the error of each array is sum |a - n| / sum (|a| + |n|), over the components of that array"
-        return (
-            "right gradients have an error above 1e-5: compare the difference quotient, its step (1e-4) and the error"
-        )
+    messages = {
+        "wrong gradients": "the error of each array is sum |a - n| / sum (|a| + |n|), over the components of that array"
+    }
+    above = "right gradients have an error above 1e-5: compare the difference quotient, its step (1e-4) and the error"
+
+    def locate(function: Function, name: str, *_: Array) -> str:
+        return messages.get(name, above)
 
     return _check("gradient_error", gradient_error, measure, layout, locate=locate, tolerance=1e-5, accept=accept)
 
@@ -496,14 +492,14 @@ def check_optimizer(adagrad: Function, *, seed: int = 5, layout: str = "rows") -
     def measure(adagrad: Function) -> Arrays:
         generator = np.random.RandomState(seed)
         parameters = {name: generator.randn(3, ndim + 1)[:, :ndim].squeeze() for name, ndim in DIMENSIONS.items()}
-        M, states = {name: 0 * array for name, array in parameters.items()}, list[tuple[Array, Array]]()
+        M, states = {name: 0 * array for name, array in parameters.items()}, list[Array]()
         for scale in (1e-4, 1, 10):
             gradients = {name: scale * generator.randn(*array.shape) for name, array in parameters.items()}
             gradients["U"][0] = 0
             gradients["W"][0] = 40 * np.sign(gradients["W"][0])
             adagrad(parameters, gradients | {"h0": np.ones(3)}, M, 0.03)
-            states.append(tuple(np.concatenate([d[n].ravel() for n in DIMENSIONS]) for d in (M, parameters)))  # type: ignore[arg-type]
-        return {"M": np.concatenate([M for M, _ in states]), "parameters": np.concatenate([p for _, p in states])}
+            states += [np.concatenate([arrays[name].ravel() for name in DIMENSIONS]) for arrays in (M, parameters)]
+        return {"M": np.concatenate(states[::2]), "parameters": np.concatenate(states[1::2])}
 
     return _check("adagrad", adagrad, measure, layout)
 

@@ -203,10 +203,8 @@ def compare(
 def _explain(
     name: str, observed: Mapping[str, Array], run: Run, named: Faults, faults: Faults, limit: float
 ) -> tuple[Faults, str]:
-    """Return the fewest mistakes that explain an array, one or two; of several, those that explain most arrays.
-
-    Without any, return what is wrong with the array as a whole, if that can be said.
-    """
+    """Return the fewest mistakes that explain an array, one or two; of several, those that explain most arrays."""
+    # Without any, return what is wrong with the array as a whole, if that can be said.
     array, before = observed[name], run(named)
     right = {other for other in before if measure_error(observed.get(other), before[other]) <= limit}
     earlier = {*[*before][: [*before].index(name)]}
@@ -222,12 +220,9 @@ def _explain(
         is_ambiguous = len(scores) > 1 and not np.isfinite(array).all()
         return () if is_ambiguous or not scores else max(scores, key=lambda more: scores[more])
 
-    changing = [
-        (fault,)
-        for fault in faults
-        if fault not in named and (arrays := run((*named, fault)))
-        if not measure_error(arrays[name], before[name]) <= limit
-    ]
+    others = ((fault,) for fault in faults if fault not in named)
+    results = ((more, run(named + more)) for more in others)
+    changing = [more for more, found in results if found and not measure_error(found[name], before[name]) <= limit]
     if found := find(changing):
         return found, ""
     if mistake := _find_change(array, before[name]):

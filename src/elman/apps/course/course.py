@@ -13,15 +13,12 @@ from elman.apps.course.faults import FUNCTIONS, KIT, SECOND, read_solution
 from elman.errors import ElmanError, quote, report_system_errors
 
 BLANK = "    raise NotImplementedError\n"
-STUDENT = ("handout.md", "unrolled.svg", "assignment.py", "assignment.ipynb")
-"""The files that students get."""
+STUDENT = ("handout.md", "unrolled.svg", "assignment.py", "assignment.ipynb")  # the files that students get
 
 
 def write_course(folder: Path, *, student: bool = False) -> list[Path]:
-    """Write the files of the kit, or those for students, into a folder; return their paths.
-
-    A file of the same name that contains something else, such as a solution of one's own, is an `ElmanError`.
-    """
+    """Write the files of the kit, or those for students, into a folder; return their paths."""
+    # A file of the same name that contains something else, such as a solution of one's own, is an `ElmanError`.
     assignment = make_assignment((KIT / "solution.py").read_text("utf-8"))
     texts = {path.name: path.read_text("utf-8") for path in KIT.iterdir() if path.is_file()}
     texts |= {"assignment.py": assignment, "assignment.ipynb": make_notebook(texts["handout.md"], assignment)}

@@ -12,21 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-KIT = Path(__file__).parent / "kit"
-"""The files of the course, also those that `elman course` copies."""
+KIT = Path(__file__).parent / "kit"  # the files of the course, also those that `elman course` copies
 SECOND = sorted(path.stem.removeprefix("solution_") for path in KIT.glob("solution_*.py"))
 """The cells of the second assignment; that of the first is rnn."""
 
-FUNCTIONS = {
-    "initialize": ("initialize",),
-    "make_windows": ("make_windows",),
-    "forward": ("gates", "step", "forward"),
-    "backward": ("backward",),
-    "gradient_error": ("gradient_error",),
-    "adagrad": ("adagrad",),
-    "train": ("train",),
-    "synthesize": ("synthesize",),
-}
+_TASKS = ("initialize", "make_windows", "forward", "backward", "gradient_error", "adagrad", "train", "synthesize")
+FUNCTIONS = {task: (task,) for task in _TASKS} | {"forward": ("gates", "step", "forward")}
 """Task -> the functions that a student writes for it; the last has the name of the task."""
 
 
@@ -36,8 +27,7 @@ class Fault(NamedTuple):
     name: str
     finding: str
     changes: tuple[tuple[str, str], ...]
-    is_variant: bool = False
-    """Whether it is usual and not wrong."""
+    is_variant: bool = False  # whether it is usual and not wrong
 
 
 @cache

@@ -12,7 +12,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain, islice, takewhile
@@ -33,17 +33,11 @@ from elman.network import LossAndGradients, Parameters, State
 from elman.storage import require_regular_file
 from elman.text import Corpus
 
-CHECKS: dict[str, Callable[..., CheckResult]] = {
-    "initialize": checks.check_initial,
-    "make_windows": checks.check_windows,
-    "forward": checks.check_forward,
-    "backward": checks.check_backward,
-    "gradient_error": checks.check_gradient_checker,
-    "adagrad": checks.check_optimizer,
-    "train": checks.check_training,
-    "synthesize": checks.check_sampling,
-}
-"""Task -> its check."""
+_CHECKS = (
+    checks.check_initial, checks.check_windows, checks.check_forward, checks.check_backward,
+    checks.check_gradient_checker, checks.check_optimizer, checks.check_training, checks.check_sampling,
+)  # fmt: skip
+CHECKS: dict[str, Callable[..., CheckResult]] = dict(zip(FUNCTIONS, _CHECKS, strict=True))  # task -> its check
 SOURCE = str(Path(__file__).parents[3])
 
 
@@ -84,10 +78,8 @@ class Grade:
 
     def as_gradescope(self) -> dict[str, Any]:
         """Return the content of Gradescope's ``results.json``."""
-        tests = [
-            {"name": task.name, "score": task.points, "max_score": task.of, "output": "\n".join(task.findings)}
-            for task in self.tasks
-        ]
+        rows = [(task.name, task.points, task.of, "\n".join(task.findings)) for task in self.tasks]
+        tests = [dict(zip(("name", "score", "max_score", "output"), row, strict=True)) for row in rows]
         return {"score": self.as_dict()["points"], "tests": tests}
 
 
@@ -172,16 +164,12 @@ def read_submission(path: Path) -> str:
         cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
     except (LookupError, RecursionError, TypeError, ValueError) as error:
         raise ElmanError(f"{quote(path)} cannot be read as a notebook ({error})") from error
-    sources = (re.sub(r"^\s*[%!].*", "", cell, flags=re.M) for cell in cells)
-    return "\n\n".join(filter(_is_python, sources))
-
-
-def _is_python(source: str) -> bool:
-    try:
-        ast.parse(source)
-    except (MemoryError, RecursionError, SyntaxError):
-        return False
-    return True
+    sources = list[str]()
+    for cell in cells:
+        with suppress(MemoryError, RecursionError, SyntaxError):  # a cell that is no Python
+            ast.parse(source := re.sub(r"^\s*[%!].*", "", cell, flags=re.M))
+            sources.append(source)
+    return "\n\n".join(sources)
 
 
 def load_submission(source: str) -> dict[str, Any]:
@@ -270,10 +258,8 @@ def _measure_gradients(forward: checks.Function, backward: checks.Function, corp
 
 
 def _run_tasks() -> None:
-    """Carry out what standard input asks for, and write a line per task, as soon as its result is known.
-
-    The process ends when a task takes too long.
-    """
+    """Carry out what standard input asks for, and write a line per task, as soon as its result is known."""
+    # The process ends when a task takes too long.
     (name, source, tasks, seconds, options), stdout = json.load(sys.stdin), os.fdopen(os.dup(1), "w", encoding="utf-8")
     functions: dict[str, Callable[..., Any]] = {"check": check_task, "measure": measure_task}
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

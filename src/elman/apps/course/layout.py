@@ -25,8 +25,7 @@ class Layout(NamedTuple):
 
     columns: bool = False
     """Whether vectors are columns, (m, 1), and steps are columns of h (m, T + 1), p (K, T) and of one-hot x and y."""
-    one_hot: bool = False
-    """Whether a character is a one-hot vector instead of an index."""
+    one_hot: bool = False  # whether a character is a one-hot vector instead of an index
 
     def to(self, kind: str, value: Any, K: int) -> Any:
         """Return a value of the reference in this layout."""

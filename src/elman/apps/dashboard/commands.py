@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from elman.training import TrainingCallback
 
 GROUP = "Train"
-SHUTDOWN_TIMEOUT = 1
-"""Seconds that requests of an open page get to finish."""
+SHUTDOWN_TIMEOUT = 1  # seconds that requests of an open page get to finish
 
 
 def view(*runs: Path, port: Port = 0) -> int:

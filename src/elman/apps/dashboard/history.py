@@ -13,12 +13,9 @@ from elman.config import Config
 from elman.network import Array, Parameters, suffix
 from elman.runs import Losses, Metrics, Sample, TrainLossEstimator, finite_or_none, mean_since
 
-MAX_BUCKETS = 1000
-"""Maximum number of buckets of a curve; each contributes at most two points."""
-MAX_SAMPLES = 200
-"""Maximum number of samples sent; of more, the latest."""
-BINS = 40
-"""Bins of a histogram."""
+MAX_BUCKETS = 1000  # maximum number of buckets of a curve; each contributes at most two points
+MAX_SAMPLES = 200  # maximum number of samples sent; of more, the latest
+BINS = 40  # bins of a histogram
 
 
 class MetricCurve:
@@ -50,11 +47,9 @@ class MetricCurve:
             starts = np.arange(len(buckets)) * width
             extremes = np.concatenate([starts + buckets.argmin(axis=1), starts + buckets.argmax(axis=1), [len(values)]])
             points = [points[n] for n in np.unique(np.minimum(extremes, len(values) - 1))]
-        return {
-            "update": [update for update, _, _ in points],
-            "seconds": [round(seconds, 6) for _, seconds, _ in points],
-            "value": [float(f"{value:.6g}") for _, _, value in points],
-        }
+        rows = ((update, round(seconds, 6), float(f"{value:.6g}")) for update, seconds, value in points)
+        columns = zip(*rows, strict=True) if points else ((), (), ())
+        return dict(zip(("update", "seconds", "value"), map(list, columns), strict=True))
 
 
 class RunHistory:
@@ -102,18 +97,13 @@ class RunHistory:
     def as_dict(self) -> dict[str, Any]:
         """Return curves and samples as JSON."""
         samples = self.samples[:]
-        return {
-            "train_loss": self.train_loss.as_dict(),
-            "validation_loss": self.validation_loss.as_dict(),
-            "samples": {"count": len(samples), "latest": samples[-MAX_SAMPLES:]},
-        }
+        curves = {name: getattr(self, name).as_dict() for name in ("train_loss", "validation_loss")}
+        return curves | {"samples": {"count": len(samples), "latest": samples[-MAX_SAMPLES:]}}
 
 
 def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, Any]]:
-    """Return a histogram of every parameter array and of every state vector, in `states` (…, S), of every layer.
-
-    `low` and `high` are the outer edges of the bins.
-    """
+    """Return a histogram of every parameter array and of every state vector, in `states` (…, S), of every layer."""
+    # `low` and `high` are the outer edges of the bins.
     network = parameters.architecture
     names = [vector.symbol + suffix(n) for n in range(1, network.layers + 1) for vector in network.spec.state]
     vectors = [(name, states[..., i * network.m : (i + 1) * network.m]) for i, name in enumerate(names)]

@@ -23,12 +23,9 @@ from elman.runs import CHECKPOINT, METRICS, SAMPLES, RunDirectory, RunManifest, 
 from elman.runs.loggers import MANIFEST
 from elman.training import Run, TrainingCallback, continue_text
 
-POINT_SECONDS = 0.25
-"""Interval between two points of a curve where no row of metrics is due."""
-SPEED_SECONDS = 20.0
-"""Time over which the speed is measured, from which the remaining time is estimated."""
-HISTOGRAM_FRACTION = 0.003
-"""Maximum fraction of the time that computing histograms may take."""
+POINT_SECONDS = 0.25  # interval between two points of a curve where no row of metrics is due
+SPEED_SECONDS = 20.0  # time over which the speed is measured, from which the remaining time is estimated
+HISTOGRAM_FRACTION = 0.003  # maximum fraction of the time that computing histograms may take
 TICK = 0.5
 """Interval in seconds at which waiting code checks for changes. Every check interrupts the training."""
 ENDED = ("done", "stopped", "failed")
@@ -48,11 +45,10 @@ def describe_manifest(manifest: RunManifest) -> dict[str, Any]:
 
 
 class LiveRun(TrainingCallback):
-    """A training callback through which the dashboard displays and controls a run.
+    """A training callback through which the dashboard displays and controls a run."""
 
-    The training loop calls it between two calls of the engine; the server reads from another thread. None of this
-    changes the run: samples requested from the dashboard use a random generator of their own.
-    """
+    # The training loop calls it between two calls of the engine; the server reads from another thread. None of this
+    # changes the run: samples requested from the dashboard use a random generator of their own.
 
     def __init__(self, name: str) -> None:
         self.name, self.history = name, RunHistory(Config())
@@ -144,11 +140,9 @@ class LiveRun(TrainingCallback):
     # --- Called by the server ---
 
     async def subscribe(self) -> AsyncGenerator[bytes]:
-        """Yield server-sent events: one at the end of training, then nothing until either side closes the connection.
-
-        Every open dashboard subscribes, including those in background tabs: browsers slow their timers down, but not
-        their connections. It disconnects when it has fetched the last data.
-        """
+        """Yield server-sent events: one at the end of training, then none until either side closes the connection."""
+        # Every open dashboard subscribes, including those in background tabs: browsers slow their timers down, but not
+        # their connections. It disconnects when it has fetched the last data.
         self.subscribers += 1
         try:
             yield b":\n\n"  # a comment, which confirms the subscription
@@ -166,12 +160,9 @@ class LiveRun(TrainingCallback):
 
     def status(self) -> dict[str, Any]:
         """Return the current status."""
-        status: dict[str, Any] = {
-            "stage": "stopping" if self.stop_requested.is_set() and self._stage == "running" else self._stage,
-            "ending": self._ending,
-            "warning": self._warning,
-            "sampling": self.sample_requested.is_set(),
-        }
+        stage = "stopping" if self.stop_requested.is_set() and self._stage == "running" else self._stage
+        status: dict[str, Any] = {"stage": stage, "ending": self._ending, "warning": self._warning}
+        status["sampling"] = self.sample_requested.is_set()
         if self._run is None:
             return status
         state = self._run.state
@@ -181,12 +172,12 @@ class LiveRun(TrainingCallback):
 
     def _estimate_speed(self, chars_per_update: int) -> tuple[float | None, float | None]:
         """Return the seconds to the last update and the characters per second, from the recent wall-clock speed."""
-        recent = list(self._recent)
-        if len(recent) < 2 or recent[-1][0] == recent[0][0]:
+        recent = list(self._recent) or [(0.0, 0)]
+        (start, first), (end, last) = recent[0], recent[-1]
+        if start == end:
             return None, None
-        updates_per_second = (recent[-1][1] - recent[0][1]) / (recent[-1][0] - recent[0][0])
-        updates_left = max(0, self._updates - recent[-1][1])
-        seconds_left = round(updates_left / updates_per_second, 1) if updates_per_second else None
+        updates_per_second = (last - first) / (end - start)
+        seconds_left = round(max(0, self._updates - last) / updates_per_second, 1) if updates_per_second else None
         return seconds_left, round(updates_per_second * chars_per_update)
 
     def histograms(self) -> list[dict[str, Any]]:
@@ -274,5 +265,4 @@ def _version(path: Path) -> FileVersion | None:
     return None
 
 
-RunSource = LiveRun | DashboardRun
-"""A run that the dashboard displays."""
+RunSource = LiveRun | DashboardRun  # a run that the dashboard displays

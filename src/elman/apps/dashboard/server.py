@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from elman.apps.dashboard.runs import DashboardRun, LiveRun, RunSource
-from elman.apps.serve.middleware import AccessMiddleware
+from elman.apps.serve.middleware import check_access
 from elman.apps.serve.requests import read_json
 from elman.apps.serve.responses import EXCEPTION_HANDLERS, APIError, json_response
 from elman.apps.serve.server import listen, run_in_thread
@@ -28,8 +28,7 @@ from elman.errors import ElmanError, format_count
 from elman.formats.web import STATIC, page_routes
 
 HOST = "127.0.0.1"
-CLOSE_TIMEOUT = 5.0
-"""Seconds that the server waits after training for open dashboards to fetch the last data."""
+CLOSE_TIMEOUT = 5.0  # seconds that the server waits after training for open dashboards to fetch the last data
 
 
 def create_dashboard(runs: Sequence[RunSource], live: LiveRun | None = None) -> ASGIApp:
@@ -37,21 +36,19 @@ def create_dashboard(runs: Sequence[RunSource], live: LiveRun | None = None) -> 
     if find_spec("plotly") is None:  # whose import would take seconds
         raise ElmanError("the dashboard requires Plotly: pip install 'elman[serve]'")
     endpoints = RunEndpoints(runs, live)
-    app = Starlette(
-        routes=[
-            Mount(f"{STATIC}/plotly", StaticFiles(packages=[("plotly", "package_data")])),
-            *page_routes("dashboard", Path(__file__).parent / "static"),
-            Route("/api/runs", endpoints.list_runs),
-            Route("/api/runs/{number:int}", endpoints.get_run),
-            Route("/api/runs/{number:int}/histograms", endpoints.histograms),
-            Route("/api/end", endpoints.end),
-            endpoints.command_route("/api/stop", lambda run: run.stop_requested),
-            endpoints.command_route("/api/sample", lambda run: run.sample_requested),
-        ],
-        exception_handlers=EXCEPTION_HANDLERS,
-    )
+    routes = [
+        Mount(f"{STATIC}/plotly", StaticFiles(packages=[("plotly", "package_data")])),
+        *page_routes("dashboard", Path(__file__).parent / "static"),
+        Route("/api/runs", endpoints.list_runs),
+        Route("/api/runs/{number:int}", endpoints.get_run),
+        Route("/api/runs/{number:int}/histograms", endpoints.histograms),
+        Route("/api/end", endpoints.end),
+        endpoints.command_route("/api/stop", lambda run: run.stop_requested),
+        endpoints.command_route("/api/sample", lambda run: run.sample_requested),
+    ]
+    app = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
     app.router.redirect_slashes = False
-    return AccessMiddleware(app, Settings())
+    return check_access(app, Settings())
 
 
 class RunEndpoints:
@@ -109,10 +106,8 @@ class RunEndpoints:
 
 @contextmanager
 def serve_dashboard(name: str, port: int, others: Sequence[Path]) -> Iterator[tuple[LiveRun, str]]:
-    """Serve the dashboard of a training run for the duration of the block; yields its callback and its URL.
-
-    Port 0 picks a free one. `others` are run directories to compare with.
-    """
+    """Serve the dashboard of a training run for the duration of the block; yields its callback and its URL."""
+    # Port 0 picks a free one. `others` are run directories to compare with.
     live = LiveRun(name)
     app = create_dashboard([live, *map(DashboardRun, others)], live)
     with run_in_thread(app, listen(HOST, port, "live_port")) as address:

@@ -66,17 +66,13 @@ def explain(
         omitted = ("chars", "ngram", "features")
         show_metrics(read | {name: value for name, value in metrics.items() if name not in omitted})
         if page.explanation.prior is not None:
-            means, unit = metrics["ngram"], "{:.4f} nats/char".format
+            means, show_unit = metrics["ngram"], "{:.4f} nats/char".format
+            rows = {"order": means["order"], "mean matched order": f"{means['mean_matched_order']:.2f} characters"}
+            rows["counting alone"] = show_unit(means["nats_per_char"])
+            for part, name in (("counting", "counting"), ("the network", "network")):
+                rows[f"gain of {part} over a uniform guess"] = show_unit(means[f"{name}_nats_per_char"])
             print("\nn-gram prior:")
-            show_metrics(
-                {
-                    "order": means["order"],
-                    "mean matched order": f"{means['mean_matched_order']:.2f} characters",
-                    "counting alone": unit(means["nats_per_char"]),
-                    "gain of counting over a uniform guess": unit(means["counting_nats_per_char"]),
-                    "gain of the network over a uniform guess": unit(means["network_nats_per_char"]),
-                }
-            )
+            show_metrics(rows)
         best = {probe.feature.name: probe.best[0] for probe in page.probes if probe.best}
         names = [format_unit(unit, page.network) for unit in page.explanation.units]
         print()

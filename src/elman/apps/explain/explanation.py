@@ -43,12 +43,9 @@ from elman.network.cells import StateVector
 from elman.text import KNOWN_PENALTY_NATS, Spool, unknown_nats
 
 CANDIDATES = 5
-MAX_CHARS = 1_000_000
-"""Maximum length of a text that is explained."""
-ZERO_CODE = 127
-"""The quantized value of an activation of zero; values run from 0, which is -1, to 254, which is 1."""
-MAX_SLICE_VALUES = 1 << 21
-"""Log-probabilities and states of a slice."""
+MAX_CHARS = 1_000_000  # maximum length of a text that is explained
+ZERO_CODE = 127  # the quantized value of an activation of zero; values run from 0, which is -1, to 254, which is 1
+MAX_SLICE_VALUES = 1 << 21  # log-probabilities and states of a slice
 
 Floats = NDArray[np.float32]
 QuantizedActivations = NDArray[np.uint8]
@@ -126,10 +123,8 @@ class Explanation:
 
 
 def explain_indices(engine: Engine, parameters: Parameters, state: State, indices: Indices) -> Explanation:
-    """Read a text (N,) from a state; record surprisal, predictions and activations at every character.
-
-    An index of K or more is an unknown character, see `elman.text.with_unknown`.
-    """
+    """Read a text (N,) from a state; record surprisal, predictions and activations at every character."""
+    # An index of K or more is an unknown character, see `elman.text.with_unknown`.
     check_length(len(indices))
     network = parameters.architecture
     K, is_known, ngrams = network.K, indices < network.K, parameters.prior.model
@@ -153,11 +148,9 @@ def check_length(N: int) -> None:
 def _record(
     session: InferenceSession, parameters: Parameters, initial: State, indices: Indices, penalty: float
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8], Indices, Floats, QuantizedActivations]:
-    """Read a text (N,) from a state, its known characters only.
-
-    Return the R costs of each character in nats (R, N), see `_predict`, NaN where it is the first or unknown; the
-    matched orders (N,), 0 there; the most likely characters and their probabilities; and the activations.
-    """
+    """Read a text (N,) from a state, its known characters only."""
+    # Return the R costs of each character in nats (R, N), see `_predict`, NaN where it is the first or unknown; the
+    # matched orders (N,), 0 there; the most likely characters and their probabilities; and the activations.
     network, known, state = parameters.architecture, np.flatnonzero(indices < len(parameters["c"])), initial.reshape(1)
     N, n, K, D = len(indices), len(known), network.K, network.state_size
     C, R = min(CANDIDATES, K), 4 if parameters.prior.model else 1
@@ -183,23 +176,20 @@ def _record(
     return nats, matched, candidates[num_read], probabilities[num_read], quantized
 
 
-def _contributions(nats: NDArray[np.float64], K: int) -> tuple[Floats, Floats]:
-    """Return the contributions of counting and of the network, given the R costs of each character, (R, N)."""
+def _contributions(nats: NDArray[np.float64], K: int) -> Floats:
+    """Return the contributions of counting and of the network (2, N), given the R costs of each character (R, N)."""
     both, _, counting, network = -nats / math.log(2)
-    uniform = -math.log2(K)
-    by_counting = (counting - uniform + both - network) / 2  # (1)
-    by_network = (network - uniform + both - counting) / 2  # (2)
-    return by_counting.astype(np.float32), by_network.astype(np.float32)
+    none = -math.log2(K)
+    first, second = counting - none + both - network, network - none + both - counting  # (1), (2)
+    return np.stack([first / 2, second / 2]).astype(np.float32)
 
 
 def _predict(
     session: InferenceSession, parameters: Parameters, state: State, x: Indices
 ) -> tuple[Array, NDArray[np.intp], State]:
-    """Read x (n,); return R log-probabilities after each character, the matched orders and the states.
-
-    The log-probabilities (n, R, K) are log p and, with an n-gram prior, log q, log softmax(alpha_j log q) and
-    log softmax(V h + c).
-    """
+    """Read x (n,); return R log-probabilities after each character, the matched orders and the states."""
+    # The log-probabilities (n, R, K) are log p and, with an n-gram prior, log q, log softmax(alpha_j log q) and log
+    # softmax(V h + c).
     logits, after = session.logits(state, x[:, None])
     check_finite(logits)
     o, states = logits[:, 0].astype(np.float64), after.reshape(len(x))
@@ -219,20 +209,15 @@ def _mean_of_numbers(values: Floats) -> float:
 
 def list_units(network: Architecture) -> tuple[Unit, ...]:
     """Return the units in the order of the state."""
-    return tuple(
-        Unit(layer, number, vector)
-        for layer in range(1, network.layers + 1)
-        for vector in network.spec.state
-        for number in range(1, network.m + 1)
-    )
+    numbers = range(1, network.m + 1)
+    groups = [(layer, vector) for layer in range(1, network.layers + 1) for vector in network.spec.state]
+    return tuple(Unit(layer, number, vector) for layer, vector in groups for number in numbers)
 
 
 def quantize(activations: Array, is_bounded: NDArray[np.bool_] | bool = True) -> QuantizedActivations:
-    """Quantize activations in [-1, 1] to one byte; of a cell state, which is unbounded, its tanh, which h receives.
-
-    The distance from the middle is proportional to the root of the activation, so that a unit of small range still
-    gets many levels: the step is 0.0005 at an activation of 0.001, and 0.016 at 1.
-    """
+    """Quantize activations in [-1, 1] to one byte; of a cell state, which is unbounded, its tanh, which h receives."""
+    # The distance from the middle is proportional to the root of the activation, so that a unit of small range still
+    # gets many levels: the step is 0.0005 at an activation of 0.001, and 0.016 at 1.
     activations = np.where(is_bounded, activations, np.tanh(activations))
     roots = np.sqrt(np.abs(activations).clip(0, 1)) * np.sign(activations)
     return np.asarray(np.rint(ZERO_CODE * roots + ZERO_CODE), np.uint8)

@@ -36,12 +36,9 @@ from elman.notebook import MAX_CHARS, render_figure, render_table
 from elman.storage import write_output
 from elman.text import Alphabet, Corpus, Masker, describe_symbols, encode_chunks, unknown_nats, visible
 
-MAX_DEFAULT_ACTIVATIONS = 8_000_000
-"""Activations in a page, N times the units, unless the number of units is given."""
-STEPS_PER_BIT = 1024
-"""Resolution of the surprisal in the page."""
-NO_SURPRISAL = 0xFFFF
-"""Represents the surprisal of the first known character, which nothing precedes."""
+MAX_DEFAULT_ACTIVATIONS = 8_000_000  # activations in a page, N times the units, unless the number of units is given
+STEPS_PER_BIT = 1024  # resolution of the surprisal in the page
+NO_SURPRISAL = 0xFFFF  # represents the surprisal of the first known character, which nothing precedes
 _FILES = Path(__file__).parent / "static"
 
 
@@ -110,10 +107,8 @@ class ExplainPage:
 
     @classmethod
     def from_corpus(cls, model: Model, corpus: Corpus) -> ExplainPage:
-        """Read a text, encoded in the model's alphabet or in an extension of it, and probe the units for features.
-
-        It is not masked yet.
-        """
+        """Read a text, encoded in the model's alphabet or in an extension of it, and probe the units for features."""
+        # It is not masked yet.
         check_length(len(corpus.indices))
         legend, replaced = dict[str, str](), dict[int, str]()
         if model.masker is not None:
@@ -158,12 +153,9 @@ class ExplainPage:
             means = prior.means() | {"bits_per_char": prior.means()["nats_per_char"] / math.log(2)}
             results["ngram"] = {"order": prior.order, **means, "mean_matched_order": prior.mean_matched_order}
         features = [
-            {
-                "name": probe.feature.name,
-                "measure": "auc" if probe.feature.is_binary else "rank_correlation",
-                "best": [self.describe_score(score) for score in probe.best],
-            }
-            for probe in self.probes
+            {"name": each.feature.name, "measure": "auc" if each.feature.is_binary else "rank_correlation"}
+            | {"best": [self.describe_score(score) for score in each.best]}
+            for each in self.probes
         ]
         return results | {"units": len(found.units), "features": features}
 
@@ -199,17 +191,16 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
 def summarize_prior(prior: PriorExplanation, K: int) -> dict[str, float]:
     """Return the means of the page's summary in bits per character, and the percentage that counting contributes."""
     alone, counting, network = (nats / math.log(2) for nats in prior.means().values())
-    gain, total = max(0.0, counting), max(0.0, counting) + max(0.0, network)
-    means = {"alone": alone, "counting": counting, "network": network, "percent": 100 * gain / total if total else 50.0}
+    total = max(0.0, counting) + max(0.0, network)
+    percent = 100 * max(0.0, counting) / total if total else 50.0
+    means = {"alone": alone, "counting": counting, "network": network, "percent": percent}
     return means | {"order": prior.order, "uniform": math.log2(K), "matched": prior.mean_matched_order}
 
 
 def render_lines(text: str, symbols: Mapping[str, tuple[str, str]]) -> Markup:
-    """Return the lines of a text as HTML; a line feed is shown as a sign, and is followed by the line feed itself.
-
-    The sign is visible, the line feed is what is copied. Every other character is represented by exactly one, so that
-    the page's script can count. The symbols of masks are letters in frames, as few fonts have circled letters.
-    """
+    """Return the lines of a text as HTML; a line feed is shown as a sign, and is followed by the line feed itself."""
+    # The sign is visible, the line feed is what is copied. Every other character is represented by exactly one, so that
+    # the page's script can count. The symbols of masks are letters in frames, as few fonts have circled letters.
     html = str(escape(visible(text)))
     for symbol, (letter, _) in symbols.items():
         html = html.replace(symbol, f'<i class="mask">{letter}</i>')
@@ -238,6 +229,14 @@ def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
     names = [format_unit(unit, page.network) for unit in explanation.units]
     block_of = {column: n for n, column in enumerate(columns)}
     ranges = np.abs(dequantize(explanation.quantized[:, columns])).max(axis=0).tolist()
+
+    def describe(probe: FeatureProbe) -> dict[str, Any]:
+        best = [
+            {"name": names[n := each.unit], "unit": block_of.get(n)} | page.describe_score(each) for each in probe.best
+        ]
+        about = {"name": probe.feature.name, "description": probe.feature.description}
+        return about | {"isBinary": probe.feature.is_binary, "best": best}
+
     return {
         "chars": len(explanation.indices),
         "candidates": explanation.candidates.shape[1],
@@ -248,18 +247,7 @@ def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
         "replaced": {position: visible(text) for position, text in page.replaced.items()},
         "alphabet": [(character, unicodedata.name(character, "").lower()) for character in page.alphabet.characters],
         "units": [{"name": names[n], "range": round(largest, 4)} for n, largest in zip(columns, ranges, strict=True)],
-        "features": [
-            {
-                "name": probe.feature.name,
-                "description": probe.feature.description,
-                "isBinary": probe.feature.is_binary,
-                "best": [
-                    {"name": names[score.unit], "unit": block_of.get(score.unit)} | page.describe_score(score)
-                    for score in probe.best
-                ],
-            }
-            for probe in page.probes
-        ],
+        "features": [*map(describe, page.probes)],
     }
 
 
@@ -267,19 +255,15 @@ def array_blocks(page: ExplainPage, columns: Sequence[int]) -> dict[str, NDArray
     """Return the page's arrays by the ids of their elements; the arrays of shape (C, N) are stored row by row."""
     explanation = page.explanation
     index = explanation.indices.dtype.newbyteorder("<")
-    return {
+    blocks = {
         "indices": explanation.indices.astype(index),
         "surprisal": encode_surprisal(explanation.surprisal),
         "candidates": explanation.candidates.T.astype(index),
         "probabilities": np.rint(explanation.probabilities.T * 0xFFFF).astype("<u2"),
-        **({} if explanation.prior is None else prior_blocks(explanation.prior)),
-        **{
-            f"feature-{n}": probe.values.astype(np.uint8)
-            for n, probe in enumerate(page.probes)
-            if probe.feature.is_binary and probe.best
-        },
-        **{f"unit-{n}": explanation.quantized[:, column] for n, column in enumerate(columns)},
-    }
+    } | ({} if explanation.prior is None else prior_blocks(explanation.prior))
+    shown = ((n, each) for n, each in enumerate(page.probes) if each.feature.is_binary and each.best)
+    blocks |= {f"feature-{n}": probe.values.astype(np.uint8) for n, probe in shown}
+    return blocks | {f"unit-{n}": explanation.quantized[:, column] for n, column in enumerate(columns)}
 
 
 def encode_surprisal(bits: NDArray[np.floating]) -> NDArray[Any]:
@@ -295,8 +279,7 @@ def prior_blocks(prior: PriorExplanation) -> dict[str, NDArray[Any]]:
     return {"prior-surprisal": encode_surprisal(prior.surprisal), "prior-matched": prior.matched} | contributions
 
 
-FULL_BITS = 8
-"""Surprisal from which the colour of a character no longer changes."""
+FULL_BITS = 8  # surprisal from which the colour of a character no longer changes
 
 
 def render_surprisal(title: str, text: str, bits: Iterable[float]) -> str:
@@ -307,16 +290,14 @@ def render_surprisal(title: str, text: str, bits: Iterable[float]) -> str:
     >>> render_surprisal("bits", "a<", [float("nan"), 4])[:80]
     '<figure><figcaption>bits</figcaption><pre style="white-space: pre-wrap">a<span t'
     """
-    shown = "".join(_color(character, b) for character, b in zip(text[:MAX_CHARS], bits, strict=False))
+
+    def color(character: str, bits: float) -> str:
+        shown, opacity = "↵\n" if character == "\n" else str(escape(character)), min(bits, FULL_BITS) / FULL_BITS
+        style = f"background: rgba(230, 110, 40, {opacity:.2f})"
+        return shown if math.isnan(bits) else f'<span title="{bits:.2f} bits" style="{style}">{shown}</span>'
+
+    shown = "".join(map(color, text[:MAX_CHARS], bits))
     return render_figure(title, shown, is_cut=len(text) > MAX_CHARS)
-
-
-def _color(character: str, bits: float) -> str:
-    shown = "↵\n" if character == "\n" else escape(character)
-    if math.isnan(bits):
-        return shown
-    opacity = min(bits, FULL_BITS) / FULL_BITS
-    return f'<span title="{bits:.2f} bits" style="background: rgba(230, 110, 40, {opacity:.2f})">{shown}</span>'
 
 
 def _find_replaced(masker: Masker, text: str) -> dict[int, str]:

@@ -18,10 +18,10 @@ random offsets.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,18 +29,13 @@ from numpy.typing import NDArray
 from elman.apps.explain.explanation import QuantizedActivations
 from elman.network import Array
 
-REPORTED_UNITS = 6
-"""Units per feature whose scores are reported."""
-MIN_ONSETS = 5
-"""How often a feature must begin, in either half, for units to be ranked by it."""
+REPORTED_UNITS = 6  # units per feature whose scores are reported
+MIN_ONSETS = 5  # how often a feature must begin, in either half, for units to be ranked by it
 NUM_SHIFTS = 20
-_UNITS_AT_ONCE = 16
-"""Units whose ranks are in memory at once."""
+_UNITS_AT_ONCE = 16  # units whose ranks are in memory at once
 
-FeatureValues = NDArray[np.float32]
-"""One number per character, shape (N,)."""
+FeatureValues = NDArray[np.float32]  # one number per character, shape (N,)
 
-_OPENING, _CLOSING = "([{", ")]}"
 _SENTENCE_ENDS = ".!?"
 
 
@@ -49,26 +44,19 @@ class Feature:
     """A feature of the text."""
 
     name: str
-    description: str
-    """How it is counted, in a sentence."""
-    compute: Callable[[str], FeatureValues]
-    """Returns its value at every position of a text."""
-    is_binary: bool = True
-    """Whether its values are 1 and 0; otherwise they are amounts of 0 or more."""
-    needs_history: bool = True
-    """Whether it depends on more than the last character read."""
+    description: str  # how it is counted, in a sentence
+    compute: Callable[[str], FeatureValues]  # returns its value at every position of a text
+    is_binary: bool = True  # whether its values are 1 and 0; otherwise they are amounts of 0 or more
+    needs_history: bool = True  # whether it depends on more than the last character read
 
 
 @dataclass(frozen=True)
 class UnitScore:
     """How well one unit tracks one feature."""
 
-    unit: int
-    """Its column."""
-    rises: bool
-    """Whether the activation rises with the feature, rather than falls."""
-    score: float
-    """AUC or rank correlation on the second half, in the direction found on the first half."""
+    unit: int  # its column
+    rises: bool  # whether the activation rises with the feature, rather than falls
+    score: float  # AUC or rank correlation on the second half, in the direction found on the first half
     baseline: float
     """The unit's best score when the feature is shifted along the text, over `NUM_SHIFTS` random offsets."""
 
@@ -78,12 +66,9 @@ class FeatureProbe:
     """A feature, and the units that track it."""
 
     feature: Feature
-    values: FeatureValues
-    """(N,): The feature at every position."""
-    ranking: NDArray[np.intp]
-    """(D,): All units, best on the first half first; empty if the feature is too rare."""
-    best: tuple[UnitScore, ...]
-    """The first units of the ranking with their scores."""
+    values: FeatureValues  # (N,): the feature at every position
+    ranking: NDArray[np.intp]  # (D,): all units, best on the first half first; empty if the feature is too rare
+    best: tuple[UnitScore, ...]  # the first units of the ranking with their scores
 
 
 def probe_units(quantized: QuantizedActivations, text: str) -> list[FeatureProbe]:
@@ -107,10 +92,8 @@ def probe_units(quantized: QuantizedActivations, text: str) -> list[FeatureProbe
 
 
 def select_units(probes: list[FeatureProbe], D: int, count: int) -> list[int]:
-    """Return `count` of D units: the best of every feature, then the second of every feature, and so on.
-
-    If no feature could be ranked, these are the first units.
-    """
+    """Return `count` of D units: the best of every feature, then the second of every feature, and so on."""
+    # If no feature could be ranked, these are the first units.
     rankings = (probe.ranking for probe in probes if len(probe.ranking))
     in_turn = (int(unit) for units in zip(*rankings, strict=True) for unit in units)
     return list(dict.fromkeys([*in_turn, *range(D)]))[:count]
@@ -164,47 +147,33 @@ def _ranks(values: FeatureValues | QuantizedActivations) -> NDArray[np.float64]:
 
 
 def _indentation(text: str) -> FeatureValues:
-    values, depth, in_indent = np.empty(len(text), np.float32), 0, True
-    for n, c in enumerate(text):
-        if c == "\n":
-            depth, in_indent = 0, True
-        elif in_indent and c in " \t":
-            depth += 1
-        else:
-            in_indent = False
-        values[n] = depth
-    return values
+    # Of every line the line feed before it, of which the first has none, and its characters.
+    lines = ((len(line), len(line) - len(line.lstrip(" \t"))) for line in text.split("\n"))
+    return np.concatenate([np.minimum(np.arange(n + 1), depth) for n, depth in lines])[1:].astype(np.float32)
 
 
-def _inside_quotes(text: str) -> FeatureValues:
-    values, is_open, previous = np.empty(len(text), np.float32), False, ""
-    for n, c in enumerate(text):
-        if c == '"':
-            is_open = not is_open
-        elif c in "“«„":
-            is_open = True
-        elif c in "”»" or c == previous == "\n":
-            is_open = False
-        values[n], previous = is_open, c
-    return values
+def _scan(step: Callable[[int, str, str], int]) -> Callable[[str], FeatureValues]:
+    """Return the feature that holds while a number is not 0, which each character and the one before it change."""
+
+    def compute(text: str) -> FeatureValues:
+        numbers = accumulate(zip(text, f"\0{text}", strict=False), lambda n, pair: step(n, *pair), initial=0)
+        return (np.fromiter(numbers, np.intp)[1:] > 0).astype(np.float32)
+
+    return compute
 
 
-def _inside_brackets(text: str) -> FeatureValues:
-    values, depth, previous = np.empty(len(text), np.float32), 0, ""
-    for n, c in enumerate(text):
-        if c in _OPENING:
-            depth += 1
-        elif c in _CLOSING:
-            depth = max(0, depth - 1)
-        elif c == previous == "\n":
-            depth = 0
-        values[n], previous = depth > 0, c
-    return values
+def _step_quotes(is_open: int, c: str, before: str) -> int:
+    if c == '"':
+        return not is_open
+    return c in "“«„" or (is_open and not (c in "”»" or c == before == "\n"))
 
 
-def _after_sentence(text: str) -> FeatureValues:
-    ended = accumulate(text, lambda ended, c: c in _SENTENCE_ENDS or (ended and not c.isalnum()), initial=False)
-    return np.fromiter(ended, np.float32)[1:]
+def _step_brackets(depth: int, c: str, before: str) -> int:
+    return 0 if c == before == "\n" else max(0, depth + (c in "([{") - (c in ")]}"))
+
+
+def _step_sentence(has_ended: int, c: str, _: str) -> int:
+    return c in _SENTENCE_ENDS or (has_ended and not c.isalnum())
 
 
 def _test_each(text: str, test: Callable[[str], bool]) -> NDArray[np.bool_]:
@@ -214,10 +183,8 @@ def _test_each(text: str, test: Callable[[str], bool]) -> NDArray[np.bool_]:
 
 
 def _character_class(name: str, noun: str, test: Callable[[str], bool]) -> Feature:
-    def compute(text: str) -> FeatureValues:
-        return _test_each(text, test).astype(np.float32)
-
-    return Feature(name, f"The last character read is {noun}.", compute, needs_history=False)
+    sentence = f"The last character read is {noun}."
+    return Feature(name, sentence, lambda text: _test_each(text, test).astype(np.float32), needs_history=False)
 
 
 def _restarting_count(name: str, description: str, restarts: Callable[[str], bool]) -> Feature:
@@ -229,31 +196,29 @@ def _restarting_count(name: str, description: str, restarts: Callable[[str], boo
     return Feature(name, description, count, is_binary=False)
 
 
+_LETTERS = "Letters of the word read so far; 0 between words."
+_SPACES = "Spaces and tabs at the start of the line, as far as it has been read."
 FEATURES = (
     _restarting_count("position in the line", "Characters since the last line feed.", "\n".__eq__),
     _restarting_count("position in the sentence", "Characters since the last . ! or ?", lambda c: c in _SENTENCE_ENDS),
-    _restarting_count(
-        "length of the word so far", "Letters of the word read so far; 0 between words.", lambda c: not c.isalpha()
-    ),
-    Feature(
-        "indentation", "Spaces and tabs at the start of the line, as far as it has been read.", _indentation, False
-    ),
+    _restarting_count("length of the word so far", _LETTERS, lambda c: not c.isalpha()),
+    Feature("indentation", _SPACES, _indentation, is_binary=False),
     Feature(
         "inside quotes",
         'From an opening " “ « „ to the closing one; a blank line ends it too. Single quotes do not count, since they '
         "are also apostrophes.",
-        _inside_quotes,
+        _scan(_step_quotes),
     ),
-    Feature("inside brackets", "From ( [ or { to the closing one; a blank line ends it too.", _inside_brackets),
-    Feature("after a sentence", "From . ! or ? to the character before the next letter or digit.", _after_sentence),
+    Feature("inside brackets", "From ( [ or { to the closing one; a blank line ends it too.", _scan(_step_brackets)),
+    Feature(
+        "after a sentence", "From . ! or ? to the character before the next letter or digit.", _scan(_step_sentence)
+    ),
     _character_class("line feed", "a line feed: a line begins", "\n".__eq__),
     _character_class("space", "a space", " ".__eq__),
     _character_class("upper case", "an upper-case letter", str.isupper),
     _character_class("letter", "a letter", str.isalpha),
     _character_class("vowel", "a, e, i, o or u, in either case", "aeiouAEIOU".__contains__),
     _character_class("digit", "a digit", str.isdigit),
-    _character_class(
-        "punctuation", "a punctuation mark (Unicode category P)", lambda c: unicodedata.category(c)[0] == "P"
-    ),
+    _character_class("punctuation", "a punctuation mark (Unicode category P)", lambda c: category(c)[0] == "P"),
 )
 """All features: first those that need history, then those that the last character determines."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from elman.apps.report.plots import inline_svg
+from elman.apps.report.plots import inline_svg, show_legend
 from elman.apps.report.render import render_comparison, render_html
 from elman.apps.report.results import RESULTS
 from elman.errors import ElmanError, option, quote, require_extra
@@ -18,8 +18,7 @@ from elman.storage import exists, parse_strict_json, read_regular_file, replace_
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-IGNORED = frozenset({"metrics_every", "device", "encoding", "field"})
-"""Settings that are not worth a line."""
+IGNORED = frozenset({"metrics_every", "device", "encoding", "field"})  # settings that are not worth a line
 
 
 def compare_reports(
@@ -84,9 +83,7 @@ def _draw(reports: list[dict[str, Any]], names: list[str]) -> Figure:
         T, per_update = each["config"]["seq_length"], each["config"]["seq_length"] * each["config"]["batch_size"]
         update, S = each["curve"].values()
         axes.plot([n * per_update for n in update], [loss / T for loss in S], color=colour, linewidth=1.3, label=name)
-    legend = axes.legend(frameon=False)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    show_legend(axes)
     # The first updates are far above the rest, and both begin at ln K.
     later = [loss / each["config"]["seq_length"] for each in reports for loss in each["curve"]["smooth_loss"][2:]]
     axes.set_ylim(top=max(later) if later else None)

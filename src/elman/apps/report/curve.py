@@ -17,16 +17,11 @@ from elman.engine import get_engine
 from elman.runs import DECAY, Sample
 from elman.training import Run, initial_state
 
-Curve = Mapping[str, Sequence[float]]
-"""``update`` and ``smooth_loss``, of equal length."""
-EARLY = 2000
-"""Updates whose smooth loss is computed one by one: the decrease is fast at first."""
-SOON = 20
-"""Updates after which, by the course report, the decrease becomes slow."""
-RISE = 0.1
-"""Fraction of an epoch within which a jump at its start is at its top: S averages some 1,000 updates."""
-JUMP = 2.0
-"""Nats per window by which a rise must exceed the median rise, which is due to the text, to be called a jump."""
+Curve = Mapping[str, Sequence[float]]  # ``update`` and ``smooth_loss``, of equal length
+EARLY = 2000  # updates whose smooth loss is computed one by one: the decrease is fast at first
+SOON = 20  # updates after which, by the course report, the decrease becomes slow
+RISE = 0.1  # fraction of an epoch within which a jump at its start is at its top: S averages some 1,000 updates
+JUMP = 2.0  # nats per window by which a rise must exceed the median rise, which is due to the text, to be called a jump
 
 
 def smooth(losses: Iterable[float]) -> list[float]:
@@ -43,10 +38,8 @@ def repeat_start(run: Run) -> list[float]:
 
 
 def collect_curve(run: Run, first: float, phases: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the curve of a run: its first update, its rows of metrics, and the last update of each phase.
-
-    The first row of metrics follows some updates, and a resumed run has no row of the update that it resumed from.
-    """
+    """Return the curve of a run: its first update, its rows of metrics, and the last update of each phase."""
+    # The first row of metrics follows some updates, and a resumed run has no row of the update that it resumed from.
     T = run.config.seq_length
     points = {1: first} | {row.update: T * row.smooth_loss for row in run.metrics if row.update > 1}
     points |= {phase["updates"]: phase["smooth_loss"] for phase in phases if phase["updates"] > 1}

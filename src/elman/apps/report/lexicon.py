@@ -39,12 +39,10 @@ _BEFORE, _AFTER = 24, 32  # characters shown around a name
 class Lexicon:
     """Words and names of a text."""
 
-    words: frozenset[str]
-    """Every word, case folded."""
+    words: frozenset[str]  # every word, case folded
     names: dict[str, tuple[str, int]]
     """The names, most frequent first: case-folded name to its most common spelling and count."""
-    form: dict[str, int]
-    """See `measure_form`."""
+    form: dict[str, int]  # see `measure_form`
 
 
 def build_lexicon(pieces: Iterable[str]) -> Lexicon:
@@ -60,10 +58,8 @@ def build_lexicon(pieces: Iterable[str]) -> Lexicon:
 
 
 def measure_form(text: str) -> dict[str, int]:
-    """Count sentences that follow another in a line, those that begin with a capital, quotations, and closed ones.
-
-    A quotation is closed if its second quotation mark is in the same line.
-    """
+    """Count sentences that follow another in a line, those that begin with a capital, quotations, and closed ones."""
+    # A quotation is closed if its second quotation mark is in the same line.
     openings = [match[1].isupper() for match in _SENTENCE.finditer(text)]
     straight = [line.count('"') for line in text.splitlines()]
     curly = [(line.count("“"), line.count("”")) for line in text.splitlines()]
@@ -77,11 +73,12 @@ def measure_form(text: str) -> dict[str, int]:
 
 def _names(spellings: Counter[str], openings: Counter[str], titles: Counter[str]) -> dict[str, tuple[str, int]]:
     total, capital, capital_within = Counter[str](), Counter[str](), Counter[str]()
-    for word, count in spellings.items():
-        total[word.casefold()] += count
-        if word[0].isupper():
-            capital[word.casefold()] += count
-            capital_within[word.casefold()] += count if word.isupper() else count - openings[word]
+    for spelling, count in spellings.items():
+        word = spelling.casefold()
+        total[word] += count
+        if spelling[0].isupper():
+            capital[word] += count
+            capital_within[word] += count if spelling.isupper() else count - openings[spelling]
     if 2 * capital.total() > total.total():
         return {}  # capitals distinguish nothing here
 

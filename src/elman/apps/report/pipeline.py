@@ -40,8 +40,7 @@ from elman.text import CHUNK_SIZE, check_alphabet_size, cut_pieces
 from elman.training import FINAL_LENGTH, CallbackList, Run, TrainingCallback
 
 MAX_SEEDS = 100
-FIRST_AT = 1200
-"""The position of the character that the final text begins with, as in the program of the course report."""
+FIRST_AT = 1200  # the position of the character that the final text begins with, as in the program of the course report
 
 
 class _StoppedError(Exception):
@@ -224,12 +223,10 @@ class _ReportBuilder:
         for key, zero_state in (("experiments", False), ("zero_state", True)):
             for points, m, T, _ in REPORTED[len(result[key]) :]:
                 started = time.perf_counter()
-                sizes: dict[str, Any] = {"points": points, "hidden_size": m, "seq_length": T}
+                sizes: dict[str, Any] = {"points": points, "hidden_size": m, "seq_length": T, "zero_state": zero_state}
                 show = partial(self.show_check, points, m, T)
                 try:
-                    (check,) = gradcheck(
-                        self.corpus, **sizes, **settings, full=True, zero_state=zero_state, on_progress=show
-                    )
+                    (check,) = gradcheck(self.corpus, **sizes, **settings, full=True, on_progress=show)
                 except _StoppedError:
                     return False
                 errors = {name: finite_or_none(error) for name, error in check.relative_error.items()}
@@ -257,9 +254,9 @@ class _ReportBuilder:
 
     def train_long(self) -> bool:
         """Continue to the end of the second phase, if there is one; return False if stopped."""
-        if self.long_epochs <= self.epochs:
-            return True
-        self.run, finished = self.train(self.long_epochs)
+        finished = True
+        if self.long_epochs > self.epochs:
+            self.run, finished = self.train(self.long_epochs)
         return finished
 
     def train(self, epochs: int) -> tuple[Run, bool]:
@@ -323,12 +320,11 @@ class _ReportBuilder:
         long = describe_phase(run, self.long_epochs) if is_long else None
         final, first, submission = self.write_text(run.snapshot()), self.first_character(), self.measure_submission()
         results = collect_results(run, self.others, lexicon, self.progress, long, final, first, submission)
-        figures = draw_losses(results)
-        for name, figure in figures.items():
+        markdown, images = render_markdown(results, comparison=self.comparison), list[str]()
+        for name, figure in draw_losses(results).items():
             for suffix in ("png", "svg"):
                 save_figure(figure, self.out / f"{name}.{suffix}")
-        markdown = render_markdown(results, comparison=self.comparison)
-        images = [inline_svg(figure, name) for name, figure in figures.items()]
+            images.append(inline_svg(figure, name))
         replace_file(self.out / "report.md", markdown.encode())
         replace_file(self.out / "report.html", render_html(markdown, lexicon, images).encode())
         save_results(self.out, results)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from elman.errors import format_count
 from elman.runs import COLOURS, create_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # External references, and a style rule for strokes that would apply to the complete page.
@@ -39,9 +41,7 @@ def draw_losses(results: Mapping[str, Any]) -> dict[str, Figure]:
     if submission is not None and submission["training"]:
         (line,) = axes.plot(*submission["training"]["curve"].values(), color=COLOURS[1], linewidth=1.3)
         labels |= {axes.lines[0]: "this run", line: submission["name"]}
-    legend = axes.legend([*labels], [*labels.values()], frameon=False)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    show_legend(axes, [*labels], [*labels.values()])
     if long is not None:
         figures["complete_run"] = _plot(curve, long, results["config"])
         _draw_epochs(figures["complete_run"], curve, results["statistics"]["per_epoch"])
@@ -50,10 +50,9 @@ def draw_losses(results: Mapping[str, Any]) -> dict[str, Figure]:
 
 def _draw_epochs(figure: Figure, curve: Mapping[str, Any], per_epoch: int) -> None:
     """Draw the mean of each epoch after the first over a curve, which becomes light."""
-    axes = figure.axes[0]
-    epochs: dict[float, list[float]] = {}
+    axes, epochs = figure.axes[0], defaultdict[float, list[float]](list)
     for update, S in zip(*curve.values(), strict=True):
-        epochs.setdefault(((update - 1) // per_epoch + 0.5) * per_epoch, []).append(S)
+        epochs[((update - 1) // per_epoch + 0.5) * per_epoch].append(S)
     if len(epochs) > 2:
         axes.lines[0].set(alpha=0.4, linewidth=0.7)
         (line,) = axes.plot([*epochs][1:], [*map(fmean, epochs.values())][1:], color=axes.lines[0].get_color())
@@ -75,12 +74,16 @@ def _plot(curve: Mapping[str, Any], phase: Mapping[str, Any], config: Mapping[st
     return figure
 
 
-def inline_svg(figure: Figure, name: str) -> str:
-    """Return a figure as an ``<svg>`` element in the colors of the page, without external references.
+def show_legend(axes: Axes, *entries: Sequence[Any]) -> None:
+    """Show a legend, whose names may contain a dollar sign."""
+    for text in axes.legend(*entries, frameon=False).get_texts():
+        text.set_parse_math(False)
 
-    It is resized, so that its text is legible on a phone. Curves have ``--accent`` of the page, black the text color.
-    `name` is the salt of its element IDs, which must differ from those of other figures on the page.
-    """
+
+def inline_svg(figure: Figure, name: str) -> str:
+    """Return a figure as an ``<svg>`` element in the colors of the page, without external references."""
+    # It is resized, so that its text is legible on a phone. Curves have ``--accent`` of the page, black the text color.
+    # `name` is the salt of its element IDs, which must differ from those of other figures on the page.
     import matplotlib
 
     figure.set_size_inches(6.2, 3.6)

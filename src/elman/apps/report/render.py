@@ -23,8 +23,7 @@ from elman.text import visible
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
-"""Of -0123456789."""
+SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"  # of -0123456789
 
 _RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SUPERSCRIPTS, "−0123456789")
 
@@ -63,14 +62,13 @@ def count_windows_of_report(results: Mapping[str, Any]) -> int:
     """Return the windows per epoch of the course report's program; 0 if they are the same, or cannot be compared."""
     config, T = results["config"], results["config"]["seq_length"]
     count = round((results["corpus"]["chars"] - T) / T)
-    is_comparable = config["batch_size"] == 1 and not config["validation"]
-    return count if is_comparable and count != results["statistics"]["per_epoch"] else 0
+    is_same = count == results["statistics"]["per_epoch"] or config["batch_size"] != 1 or config["validation"]
+    return 0 if is_same else count
 
 
 def list_main_settings(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the settings that define the experiment, for the table at the head of the page."""
-    config, epochs = results["config"], results["short"]["requested_epochs"]
-    long = results["long"]
+    config, epochs, long = results["config"], results["short"]["requested_epochs"], results["long"]
     by = {"value": "every component to ±{:g}", "norm": "the norm of all to {:g}"}[config["grad_clip_mode"]]
     return [
         ("cell, layers, hidden units m", f"{config['cell']}, {config['layers']}, {config['hidden_size']}"),
@@ -88,17 +86,14 @@ def describe_changed(config: Mapping[str, Any]) -> str:
     """Return which settings of the experiment differ from the course report's; empty if none does."""
     defaults = asdict(Config())
     names = [name for name in defaults if name not in NOT_OF_THE_EXPERIMENT and config[name] != defaults[name]]
-    return ", ".join(
-        f"`{name}` ({format_setting(config[name])}, there {format_setting(defaults[name])})" for name in names
-    )
+    values = ((name, *map(format_setting, (config[name], defaults[name]))) for name in names)
+    return ", ".join(f"`{name}` ({value}, there {default})" for name, value, default in values)
 
 
 def render_html(markdown: str, lexicon: Lexicon | None, figures: Sequence[str]) -> str:
-    """Return the report as one HTML page.
-
-    Words and names of the text are highlighted in the samples, if there is a lexicon; `figures` are ``<svg>`` elements
-    in place of the images.
-    """
+    """Return the report as one HTML page."""
+    # Words and names of the text are highlighted in the samples, if there is a lexicon; `figures` are ``<svg>``
+    # elements in place of the images.
     from markdown_it import MarkdownIt
 
     remaining = iter(figures)
@@ -121,12 +116,10 @@ def render_html(markdown: str, lexicon: Lexicon | None, figures: Sequence[str]) 
     parser.add_render_rule("fence", render_sample)
     parser.add_render_rule("code_block", render_sample)
     parser.add_render_rule("image", lambda *_: next(remaining))
-    return _render("page.html", body=_fold(parser.render(markdown)))
-
-
-def _fold(html: str) -> str:
-    """Fold what follows a heading of level 4, up to the end of the page."""
-    return re.sub("<h4>(.*?)</h4>(.*)", r"<details><summary>\1</summary>\2</details>\n", html, flags=re.DOTALL)
+    # What follows a heading of level 4, up to the end of the page, is folded.
+    fold = r"<details><summary>\1</summary>\2</details>\n"
+    body = re.sub("<h4>(.*?)</h4>(.*)", fold, parser.render(markdown), flags=re.DOTALL)
+    return _render("page.html", body=body)
 
 
 def raise_exponents(text: str) -> str:
@@ -190,12 +183,10 @@ def scientific(value: float | None) -> str:
 def duration(seconds: float) -> str:
     """Return ``3.2 s``, ``4 min 10 s`` or ``1 h 12 min``."""
     if seconds < 59.5:
-        return f"{seconds:.0f}\u00a0s" if seconds >= 9.95 else f"{seconds:.1f}\u00a0s"
-    if seconds < 3599.5:
-        minutes, rest = divmod(round(seconds), 60)
-        return f"{minutes}\u00a0min" + (f" {rest}\u00a0s" if rest else "")
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours}\u00a0h" + (f" {minutes}\u00a0min" if minutes else "")
+        return f"{seconds:.{0 if seconds >= 9.95 else 1}f}\u00a0s"
+    unit, larger, smaller = (1, "min", "s") if seconds < 3599.5 else (60, "h", "min")
+    whole, rest = divmod(round(seconds / unit), 60)
+    return f"{whole}\u00a0{larger}" + (f" {rest}\u00a0{smaller}" if rest else "")
 
 
 def _render(template: str, **names: Any) -> str:

@@ -24,10 +24,8 @@ from elman.testing import REPORTED
 from elman.training import Run
 
 RESULTS = "results.json"
-NAMES = 12
-"""Number of most frequent names that the samples are searched for."""
-SAMPLES = 11
-"""Number of samples that are shown, as in the course report: one before the first update, and ten more."""
+NAMES = 12  # number of most frequent names that the samples are searched for
+SAMPLES = 11  # number of samples that are shown, as in the course report: one before the first update, and ten more
 
 _CHECK = ("points", "hidden_size", "seq_length", "relative_error")
 _PHASE = (
@@ -69,7 +67,12 @@ def load_progress(out: Path) -> dict[str, Any]:
         saved = parse_strict_json(read_regular_file(path).decode("utf-8"))
         check, short, best = saved["gradient_check"], saved["short"], saved["best"]
         for kind in ("experiments", "zero_state"):
-            progress["gradient_check"][kind] = [_parse_check(each) for each in check[kind]]
+            for each in check[kind]:
+                errors = {
+                    name: error if error is None else float(error) for name, error in each["relative_error"].items()
+                }
+                each = {key: each[key] for key in _CHECK} | {"relative_error": errors}
+                progress["gradient_check"][kind].append(each)
         progress["gradient_check"] |= {"passed": bool(check["passed"]), "setting": check["setting"]}
         progress["short"] = short and {key: short[key] for key in ("requested_epochs", *_PHASE, *_PLOTTED)}
         progress["best"] = best and {key: best[key] for key in ("update", "smooth_loss", "text")}
@@ -80,11 +83,6 @@ def load_progress(out: Path) -> dict[str, Any]:
         remedy = f"restore it or choose another {option.out}"
         raise ElmanError(f"{quote(path)} cannot be read as the results of a report ({error}): {remedy}") from error
     return progress
-
-
-def _parse_check(check: Mapping[str, Any]) -> dict[str, Any]:
-    errors = {str(name): error if error is None else float(error) for name, error in check["relative_error"].items()}
-    return {key: check[key] for key in _CHECK} | {"relative_error": errors}
 
 
 def save_results(out: Path, results: Mapping[str, Any]) -> None:
@@ -104,18 +102,20 @@ def collect_results(
     run: Run, others: Sequence[Run], lexicon: Lexicon, progress: Mapping[str, Any], long: dict[str, Any] | None,
     final: str, first_character: str, submission: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the content of ``results.json`` of a finished run; `elman.apps.report.report` lists the keys.
-
-    `others` are the runs with other seeds. `progress` has the gradient check, the first phase, the best text and times,
-    `long` the results of the second phase, `submission` what was measured of one, if any.
-    """
+    """Return the content of ``results.json`` of a finished run; `elman.apps.report.report` lists the keys."""
+    # `others` are the runs with other seeds. `progress` has the gradient check, the first phase, the best text and
+    # times, `long` the results of the second phase, `submission` what was measured of one, if any.
     short, seconds, per_epoch = progress["short"], run.state.seconds, run.data.windows.per_epoch
     early, phases = repeat_start(run), [short, *([long] if long else [])]
     curve = collect_curve(run, early[0], phases)
-    uniform = run.config.seq_length * math.log(len(run.corpus.alphabet))
+    T, uniform = run.config.seq_length, run.config.seq_length * math.log(len(run.corpus.alphabet))
     last = Sample(run.state.update, finite_or_none(run.state.smooth_loss), final)
     best = Sample(**progress["best"])
     shown, searched = [*run.samples[:SAMPLES], last, best], [*run.samples, last, best]
+    seeds = [_describe_seed(run.config.seed, short, curve)]
+    for other in others:
+        phase = describe_phase(other, other.config.epochs)
+        seeds.append(_describe_seed(other.config.seed, phase, collect_curve(other, repeat_start(other)[0], [phase])))
     times = {"training_seconds": seconds, "microseconds_per_update": 1e6 * seconds / run.state.update}
     return {
         **progress,
@@ -123,10 +123,10 @@ def collect_results(
         **run.manifest.as_dict(),
         "long": long,
         "curve": curve,
-        "seeds": [_describe_seed(run.config.seed, short, curve), *map(_describe_other, others)],
+        "seeds": seeds,
         "statistics": {"uniform": uniform, **measure_curve(curve, early, short["updates"], per_epoch)}
         | find_jumps(curve, per_epoch),
-        "samples": [_describe_sample(each, run.config.seq_length) for each in run.samples[:SAMPLES]],
+        "samples": [asdict(each) | {"smooth_loss": each.smooth_loss and T * each.smooth_loss} for each in shown[:-2]],
         "experiments": [describe_setting(replace(run.config, epochs=phase["requested_epochs"])) for phase in phases],
         "final": asdict(last),
         "first_character": first_character,
@@ -140,20 +140,10 @@ def collect_results(
     }
 
 
-def _describe_sample(sample: Sample, T: int) -> dict[str, Any]:
-    """Return a sample with its smooth loss in nats per window."""
-    return asdict(sample) | {"smooth_loss": None if sample.smooth_loss is None else T * sample.smooth_loss}
-
-
 def _describe_seed(seed: int, short: Mapping[str, Any], curve: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """Return the first phase of one seed, with its curve."""
     end = bisect_right(curve["update"], short["updates"])
     return {"seed": seed, **short, "curve": {name: values[:end] for name, values in curve.items()}}
-
-
-def _describe_other(run: Run) -> dict[str, Any]:
-    phase = describe_phase(run, run.config.epochs)
-    return _describe_seed(run.config.seed, phase, collect_curve(run, repeat_start(run)[0], [phase]))
 
 
 def _describe_submission(measured: dict[str, Any], per_epoch: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict  # Pydantic does not accept that of the 
 
 from elman._version import __version__
 from elman.apps.serve import completions, models, requests
-from elman.apps.serve.metrics import Metrics, MetricsMiddleware
+from elman.apps.serve.metrics import Metrics, count_responses
 from elman.apps.serve.middleware import restrict_access
 from elman.apps.serve.models import ServedModel, Server, get_server
 from elman.apps.serve.requests import RequestTypes, create_request_types
@@ -41,13 +41,11 @@ ERRORS = {
     500: "Internal server error.",
     503: "The server is shutting down.",
 }
-PUBLIC_ERRORS = (403, 500, 503)
-"""Error statuses of an endpoint that requires no key."""
+PUBLIC_ERRORS = (403, 500, 503)  # error statuses of an endpoint that requires no key
 ANY_ERRORS = (401, *PUBLIC_ERRORS)
 BODY_ERRORS = (400, 404, 408, 413, 415, *ANY_ERRORS)
 """Error statuses of an endpoint with a request body that may name a model."""
-QUEUE_ERRORS = (429, *BODY_ERRORS)
-"""Error statuses of an endpoint that uses the queue as well."""
+QUEUE_ERRORS = (429, *BODY_ERRORS)  # error statuses of an endpoint that uses the queue as well
 
 
 class Health(TypedDict):
@@ -65,14 +63,11 @@ class Operation:
 
     methods: tuple[str, ...]
     path: str
-    endpoint: Any
-    """Its docstring is the summary."""
-    responses: Mapping[str, Any]
-    """The type of the response by media type; empty if it always fails."""
+    endpoint: Any  # its docstring is the summary
+    responses: Mapping[str, Any]  # the type of the response by media type; empty if it always fails
     errors: tuple[int, ...] = ANY_ERRORS
     body: type[BaseModel] | None = None
-    model_in: str | None = None
-    """Where a parameter names a model: ``path`` or ``query``."""
+    model_in: str | None = None  # where a parameter names a model: ``path`` or ``query``
 
 
 def create_app(by_name: dict[str, Model], settings: Settings) -> ASGIApp:
@@ -93,7 +88,7 @@ def create_app(by_name: dict[str, Model], settings: Settings) -> ASGIApp:
     app.router.redirect_slashes = False
     app.state.server = Server(served, types, settings, metrics, describe_app(by_name, settings))
     paths: dict[object, str] = {route.endpoint: route.path for route in routes}
-    return MetricsMiddleware(restrict_access(app, settings), metrics, paths)
+    return count_responses(restrict_access(app, settings), metrics, paths)
 
 
 async def send_page(_: Request) -> Response:
@@ -101,9 +96,7 @@ async def send_page(_: Request) -> Response:
     return HTMLResponse(await run_in_threadpool(_page), headers={"content-security-policy": "frame-ancestors 'none'"})
 
 
-@cache
-def _page() -> str:
-    return render_page("Playground")
+_page = cache(partial(render_page, "Playground"))
 
 
 def list_operations(types: RequestTypes) -> list[Operation]:

@@ -30,50 +30,41 @@ from elman.ngram import NgramModel
 
 BATCH_SIZES = (1, 4, 16)
 """Batches are padded to one of these sizes, as a session prepares the network anew for every other size."""
-FIRST_STEP = 8
-"""Characters of the first step of a sequence, so that its text begins to arrive soon."""
+FIRST_STEP = 8  # characters of the first step of a sequence, so that its text begins to arrive soon
 MAX_STEP = 256
 """Maximum number of characters of a later step. More per step save calls into the event loop and events on the wire."""
-STEP_SECONDS = 0.02
-"""Time budget for one step of all batches, after which new sequences may join."""
+STEP_SECONDS = 0.02  # time budget for one step of all batches, after which new sequences may join
 MAX_UNSENT = 1024
 """Characters that a client may leave unread before its sequence pauses. One whose prompt is counted is generated to its
 end, as its counts would have to be kept meanwhile."""
 MAX_COUNTED_PROMPTS = 4
 """Prompts with counts of their own at a time. The counts of 100,000 characters of English take 14 MB; those of random
 text take several times as much."""
-MAX_LOGITS = 1 << 21
-"""Maximum number of logits in memory at a time."""
+MAX_LOGITS = 1 << 21  # maximum number of logits in memory at a time
 
 log = logging.getLogger(__name__)
 
 
 def dispatch(deltas: Iterable[tuple[GenerationJob, list[SequenceDelta]]]) -> None:
     """Deliver deltas to their jobs from another thread, with one call into each event loop."""
-    by_loop = defaultdict[asyncio.AbstractEventLoop, list[tuple[GenerationJob, list[SequenceDelta]]]](list)
+    by_loop = defaultdict[asyncio.AbstractEventLoop, list[Callable[[], None]]](list)
     for job, group in deltas:
         if group:
-            by_loop[job.loop].append((job, group))
-    for loop, groups in by_loop.items():
-        call_in_loop(loop, partial(_deliver_all, groups))
+            by_loop[job.loop].append(partial(job.deliver, group))
+    for loop, calls in by_loop.items():
+        call_in_loop(loop, *calls)
 
 
-def _deliver_all(deltas: list[tuple[GenerationJob, list[SequenceDelta]]]) -> None:
-    for job, group in deltas:
-        job.deliver(group)
-
-
-def call_in_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    """Schedule a call in an event loop; do nothing if the loop is closed, as nobody can be waiting then."""
+def call_in_loop(loop: asyncio.AbstractEventLoop, *callbacks: Callable[[], None]) -> None:
+    """Schedule calls in an event loop; do nothing if the loop is closed, as nobody can be waiting then."""
     with suppress(RuntimeError):
-        loop.call_soon_threadsafe(callback)
+        loop.call_soon_threadsafe(lambda: [callback() for callback in callbacks])
 
 
 class ContinuousBatcher:
-    """Generates the sequences of one model in a thread of its own. The kernels release the interpreter's lock.
+    """Generates the sequences of one model in a thread of its own. The kernels release the interpreter's lock."""
 
-    At most `max_batch_size` sequences are generated concurrently; others wait in order of arrival.
-    """
+    # At most `max_batch_size` sequences are generated concurrently; others wait in order of arrival.
 
     def __init__(self, model: Model, max_batch_size: int) -> None:
         self.model, self.max_batch_size = model, max_batch_size
@@ -147,10 +138,8 @@ class ContinuousBatcher:
     def _next_waiting(self) -> Sequence | None:
         """Return the first sequence that waits and may join."""
         may_count = len(self._counted) < MAX_COUNTED_PROMPTS
-        candidates = (
-            each for each in self._waiting if may_count or each.prompt in self._counted or not each.prompt.is_counted
-        )
-        return next(candidates, None)
+        prompts = ((each, each.prompt) for each in self._waiting)
+        return next((each for each, of in prompts if may_count or of in self._counted or not of.is_counted), None)
 
     def _step(self) -> None:
         """Let sequences leave and join, read a chunk of every prompt, and generate characters for every sequence."""
@@ -216,10 +205,8 @@ class ContinuousBatcher:
         characters, after = self._session.generate(states, x, uniforms, sampling)
         self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
         logits = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
-        dispatch(
-            (each.job, each.append(characters[:, b], after.select(b), logits.get(b)))
-            for b, each in enumerate(sequences)
-        )
+        columns = ((each, characters[:, b], after.select(b), logits.get(b)) for b, each in enumerate(sequences))
+        dispatch((each.job, each.append(*column)) for each, *column in columns)
 
     def _read_again(self, sequences: list[Sequence], states: State, x: NDArray[np.intp]) -> dict[int, Array]:
         """Return the logits after each of x (n, B), by column, where log-probabilities are requested."""
@@ -246,7 +233,7 @@ class ContinuousBatcher:
 
 def _is_paused(sequence: Sequence) -> bool:
     """Return whether a sequence waits for its client."""
-    return sequence.unsent >= MAX_UNSENT and not sequence.prompt.is_counted
+    return sequence.emitted - sequence.sent >= MAX_UNSENT and not sequence.prompt.is_counted
 
 
 def _split_paused(sequences: Iterable[Sequence]) -> tuple[list[Sequence], list[Sequence]]:

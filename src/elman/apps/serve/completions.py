@@ -15,16 +15,23 @@ from typing import Annotated, Literal, NotRequired
 
 import numpy as np
 from pydantic import Field, Json
-from starlette.concurrency import iterate_in_threadpool
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp
 from typing_extensions import TypedDict
 
-from elman.apps.serve.logprobs import CharLogprobs, concatenate_logprobs
 from elman.apps.serve.models import ServedModel, get_server
 from elman.apps.serve.requests import SEED, CompletionRequest, read_body
 from elman.apps.serve.responses import JSON, APIError, ErrorResponse, dump_json, encode_json, join_pieces
-from elman.apps.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
+from elman.apps.serve.sequence import (
+    CharLogprobs,
+    Finish,
+    GenerationJob,
+    Prompt,
+    Sequence,
+    SequenceDelta,
+    concatenate_logprobs,
+)
 from elman.apps.serve.streaming import StreamedResponse
 from elman.engine import Indices
 from elman.errors import ElmanError
@@ -32,10 +39,8 @@ from elman.model import StopSequenceFilter, check_finite
 
 EVENTS = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
-MAX_DELTAS, MAX_DELTAS_WITH_LOGPROBS = 16, 2
-"""Deltas whose events are encoded at a time, in some milliseconds."""
-MIN_LOGPROB = -9999.0
-"""Represents the logarithm of 0, which JSON cannot represent."""
+MAX_DELTAS, MAX_DELTAS_WITH_LOGPROBS = 16, 2  # deltas whose events are encoded at a time, in some milliseconds
+MIN_LOGPROB = -9999.0  # represents the logarithm of 0, which JSON cannot represent
 
 
 class Logprobs(TypedDict):
@@ -53,9 +58,7 @@ class Choice(TypedDict):
     index: int
     text: str
     logprobs: Logprobs | None
-    finish_reason: Annotated[
-        Literal["stop", "length"] | None, Field(description="Null until the last chunk of a stream.")
-    ]
+    finish_reason: Annotated[Finish | None, Field(description="Null until the last chunk of a stream.")]
 
 
 class Usage(TypedDict):
@@ -92,10 +95,8 @@ async def complete(request: Request) -> ASGIApp:
     copies = body.n if body.echo else 1
     characters = sum(copies * len(prompt) + body.n * body.max_tokens for prompt in body.prompts)
     if characters > (limit := server.settings.max_characters):
-        message = (
-            f"the request asks for {characters} characters: those of the prompts, n times with echo, and those to be"
-            f" generated (limit: {limit}, --max-characters)"
-        )
+        those = "those of the prompts, n times with echo, and those to be generated"
+        message = f"the request asks for {characters} characters: {those} (limit: {limit}, --max-characters)"
         raise APIError(400, message, "request_too_large", "max_tokens")
     ngrams = served.model.parameters.ngrams
     if body.adapt and (ngrams is None or ngrams.terms is not None):
@@ -115,50 +116,31 @@ def _event(content: object) -> bytes:
 
 
 def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indices]) -> GenerationJob:
-    """Return the job of a request, whose prompts are given as indices, too.
-
-    With a seed, the sequences are those that `Model.samples` generates with that seed.
-    """
+    """Return the job of a request, whose prompts are given as indices, too."""
+    # With a seed, the sequences are those that `Model.samples` generates with that seed.
     model, sequences = served.model, list[Sequence]()
+    # NumPy requires a seed that is not negative.
+    seed = None if body.seed is None else body.seed % (2 * SEED)
     for prompt, indices in zip(body.prompts, prompts, strict=True):
         echo = "" if not body.echo else prompt if isinstance(prompt, str) else model.alphabet.decode(indices)
-        shared = Prompt(indices if len(indices) else served.start_indices(), echo, is_counted=bool(body.adapt))
+        indices = indices if len(indices) else model.alphabet.encode(model.alphabet.start_char)
+        shared = Prompt(indices, echo, is_counted=bool(body.adapt))
         sequences += (
             Sequence(
-                index=index,
-                prompt=shared,
-                alphabet=model.alphabet,
-                state=model.state,
-                remaining=body.max_tokens,
-                sampling=body.sampling,
-                generator=_create_generator(body.seed, index),
+                index, shared, model.alphabet, model.state, body.max_tokens, body.sampling,
+                generator=np.random.default_rng(None if seed is None else seed + index),
                 stops=StopSequenceFilter((*body.stops, "\n") if model.is_of_lines else body.stops),
                 num_logprobs=body.logprobs,
             )
             for index in range(len(sequences), len(sequences) + body.n)
-        )
+        )  # fmt: skip
     return GenerationJob(sequences, served.batcher.wake, sum(map(len, prompts)))  # a prompt counts once
 
 
-def _create_generator(seed: int | None, index: int) -> np.random.Generator:
-    """Return the random generator of the sequence at a position within its request."""
-    # A negative seed is mapped to a positive one, which NumPy requires.
-    return np.random.default_rng(None if seed is None else seed % (2 * SEED) + index)
-
-
-def _check_logprobs(logprobs: CharLogprobs) -> None:
-    """Raise an `APIError`, 500, if the network computes numbers that are not finite."""
-    try:
-        check_finite(logprobs.top_logprobs)
-    except ElmanError as error:
-        raise APIError(500, str(error), "not_finite") from None
-
-
 class CompletionBuilder:
-    """Builds completion objects of the OpenAI API from the deltas of sequences, and counts the generated characters.
+    """Builds completion objects of the OpenAI API from the deltas of sequences, and counts the generated characters."""
 
-    `lengths` are those of the prompts.
-    """
+    # `lengths` are those of the prompts.
 
     def __init__(self, served: ServedModel, body: CompletionRequest, job: GenerationJob, lengths: list[int]) -> None:
         self.model, self.body, self.job, self.lengths = served.name, body, job, lengths
@@ -170,11 +152,9 @@ class CompletionBuilder:
         """Yield the body of a response with all sequences."""
         deltas = [delta async for batch in self.job.deltas() for delta in self._receive(batch)]
         # In a thread, as the log-probabilities of a long text would block the event loop.
-        async for chunk in iterate_in_threadpool(join_pieces(self._encode(deltas))):
+        completion = await run_in_threadpool(lambda: self._completion([*self._choices(deltas)], usage=True))
+        async for chunk in iterate_in_threadpool(join_pieces(encode_json(completion))):
             yield chunk
-
-    def _encode(self, deltas: list[SequenceDelta]) -> Iterator[bytes]:
-        yield from encode_json(self._completion([*self._choices(deltas)], usage=True))
 
     async def events(self) -> AsyncGenerator[bytes]:
         """Yield server-sent events: a chunk for each sequence that has grown; at the end the usage, if requested."""
@@ -191,8 +171,10 @@ class CompletionBuilder:
         """Return deltas, checked and their generated characters counted."""
         for delta in deltas:
             self.job.generated += 0 if delta.is_prompt else len(delta.text)
-            if delta.logprobs is not None:
-                _check_logprobs(delta.logprobs)
+            try:
+                check_finite(() if delta.logprobs is None else delta.logprobs.top_logprobs)
+            except ElmanError as error:
+                raise APIError(500, str(error), "not_finite") from None
         return deltas
 
     def _completion(self, choices: list[Choice], usage: bool | None) -> Completion:
@@ -200,9 +182,11 @@ class CompletionBuilder:
         completion = Completion(
             id=self.id, object="text_completion", created=self.created, model=self.model, choices=choices
         )
-        read, generated = self.job.read, self.job.generated
-        total: Usage = {"prompt_tokens": read, "completion_tokens": generated, "total_tokens": read + generated}
-        return completion if usage is False else completion | {"usage": total if usage else None}
+        if usage is not False:
+            read, written = self.job.read, self.job.generated
+            total = Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
+            completion["usage"] = total if usage else None
+        return completion
 
     def _choices(self, deltas: Iterable[SequenceDelta]) -> Iterator[Choice]:
         """Yield a choice for every sequence, ordered by index, from all of its deltas."""
@@ -219,17 +203,15 @@ class CompletionBuilder:
         self._offsets[index] = start + len(text)
         log_probabilities = char_logprobs.logprobs.tolist()
         token_logprobs = [None if log_p != log_p else max(log_p, MIN_LOGPROB) for log_p in log_probabilities]
-        top_logprobs, offsets = self._top_logprobs(text, token_logprobs, char_logprobs), range(start, start + len(text))
-        return Logprobs(
-            tokens=iter(text), token_logprobs=iter(token_logprobs), top_logprobs=top_logprobs, text_offset=iter(offsets)
-        )
 
-    def _top_logprobs(
-        self, text: str, token_logprobs: list[float | None], char_logprobs: CharLogprobs
-    ) -> Iterator[dict[str, float] | None]:
-        """Yield the most likely characters of every position, and the actual one; None where nothing precedes it."""
-        top, top_logprobs = char_logprobs.top.tolist(), char_logprobs.top_logprobs.tolist()
-        positions = zip(text, token_logprobs, top, top_logprobs, strict=True)
-        for character, log_p, indices, values in positions:
-            likely = {self.characters[k]: max(value, MIN_LOGPROB) for k, value in zip(indices, values, strict=True)}
-            yield None if log_p is None else likely | {character: log_p}
+        def list_likely() -> Iterator[dict[str, float] | None]:
+            """Yield the most likely characters of every position, and the actual one; None where nothing precedes."""
+            top = zip(char_logprobs.top.tolist(), char_logprobs.top_logprobs.tolist(), strict=True)
+            for character, log_p, (indices, values) in zip(text, token_logprobs, top, strict=True):
+                likely = {self.characters[k]: max(value, MIN_LOGPROB) for k, value in zip(indices, values, strict=True)}
+                yield None if log_p is None else likely | {character: log_p}
+
+        # Iterators, which `encode_json` reads in batches.
+        offsets = iter(range(start, start + len(text)))
+        rows = iter(text), iter(token_logprobs)
+        return Logprobs(tokens=rows[0], token_logprobs=rows[1], top_logprobs=list_likely(), text_offset=offsets)

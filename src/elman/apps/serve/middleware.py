@@ -45,27 +45,18 @@ log = logging.getLogger(__name__)
 
 def restrict_access(app: Starlette, settings: Settings) -> ASGIApp:
     """Return an application that rejects the requests which the settings do not allow."""
-    app.add_middleware(KeyMiddleware, settings=settings)
+    if settings.api_key is not None:
+        app.add_middleware(require_key, key=settings.api_key)
     if settings.origins:  # every header may be sent, as OpenAI's client for browsers adds many; no cookies are involved
         methods = ("GET", "POST")
         app.add_middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=methods, allow_headers=("*",))
-    return AccessMiddleware(app, settings)
+    return check_access(app, settings)
 
 
-class AccessMiddleware:
-    """ASGI middleware that rejects other hosts and origins, and adds the default headers to every response."""
+def check_access(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """Return an application that rejects other hosts and origins, and adds the default headers to every response."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app, self.settings = app, settings
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward an allowed request and the lifespan; websockets are not supported."""
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            raise RuntimeError(f"unsupported ASGI scope type {scope['type']!r}")
-
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -74,41 +65,42 @@ class AccessMiddleware:
             await send(message)
 
         try:
-            self._check(scope)
+            if scope["type"] != "lifespan":
+                _check(scope, settings)
         except APIError as error:
             await error.response()(scope, receive, send_with_headers)
         else:
-            await self.app(scope, receive, send_with_headers)
+            await app(scope, receive, send_with_headers)
 
-    def _check(self, scope: Scope) -> None:
-        headers, settings = Headers(scope=scope), self.settings
-        hosts = headers.getlist("host")
-        name = parse_host(hosts[0]) if len(hosts) == 1 else None
-        if name not in settings.hosts and not (name and settings.any_address and as_address(name)):
-            message = "this Host is not allowed; use one of the server's names or start it with --allow-host"
-            raise APIError(403, message, "host_not_allowed")
-        if headers.get("origin") not in settings.origins and not _is_same_origin(headers, scope):
-            message = "requests from pages of other sites are refused; elman serve --allow-origin permits an origin"
-            origin = headers.get("origin", "another site")
-            log.warning("refused a request from a page of %s; --allow-origin permits an origin", quote(origin))
-            raise APIError(403, message, "origin_not_allowed")
+    return call
 
 
-class KeyMiddleware:
-    """ASGI middleware that rejects requests without the API key, if there is one."""
+def require_key(app: ASGIApp, key: str) -> ASGIApp:
+    """Return an application that rejects requests without the API key, but for those to public paths."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app, self.key = app, settings.api_key
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward a request with the key or to a public path, and the lifespan."""
-        is_public = scope["type"] != "http" or scope["path"] in PUBLIC_PATHS
-        if is_public or self.key is None or _has_key(self.key, scope):
-            await self.app(scope, receive, send)
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or _has_key(key, scope):
+            await app(scope, receive, send)
             return
         message = "missing or invalid API key; send the header Authorization: Bearer KEY"
         error = APIError(401, message, "invalid_api_key", headers={"www-authenticate": "Bearer"})
         await error.response()(scope, receive, send)
+
+    return call
+
+
+def _check(scope: Scope, settings: Settings) -> None:
+    headers = Headers(scope=scope)
+    hosts = headers.getlist("host")
+    name = parse_host(hosts[0]) if len(hosts) == 1 else None
+    if name not in settings.hosts and not (name and settings.any_address and as_address(name)):
+        message = "this Host is not allowed; use one of the server's names or start it with --allow-host"
+        raise APIError(403, message, "host_not_allowed")
+    if headers.get("origin") not in settings.origins and not _is_same_origin(headers, scope):
+        message = "requests from pages of other sites are refused; elman serve --allow-origin permits an origin"
+        origin = headers.get("origin", "another site")
+        log.warning("refused a request from a page of %s; --allow-origin permits an origin", quote(origin))
+        raise APIError(403, message, "origin_not_allowed")
 
 
 def _is_same_origin(headers: Headers, scope: Scope) -> bool:

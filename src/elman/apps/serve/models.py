@@ -82,8 +82,7 @@ class ServedModel:
     model: Model
     settings: Settings
     batcher: ContinuousBatcher = field(init=False)
-    in_flight: int = 0
-    """Requests that are being processed or wait."""
+    in_flight: int = 0  # requests that are being processed or wait
 
     def __post_init__(self) -> None:
         self.batcher = ContinuousBatcher(self.model, self.settings.max_batch_size)
@@ -106,10 +105,6 @@ class ServedModel:
         """What the page has of the model; an `ElmanError` if a page cannot have it."""
         # In float32, so that the page generates the texts of the API.
         return pack_model(self.model, ModelInfo(self.name, self.model.snapshot()), weights="float32")
-
-    def start_indices(self) -> Indices:
-        """Return the indices that are read in place of an empty prompt, shape (1,)."""
-        return self.model.alphabet.encode(self.model.alphabet.start_char)
 
     def encode(self, prompt: Prompt, param: str = "prompt") -> Indices:
         """Return a text, or a list of indices, as an array of indices.
@@ -136,8 +131,7 @@ class Server:
     types: RequestTypes
     settings: Settings
     metrics: Metrics
-    document: dict[str, Any]
-    """The OpenAPI document."""
+    document: dict[str, Any]  # the OpenAPI document
     created: int = field(default_factory=lambda: int(time.time()))
 
     def get_model(self, name: str | None) -> ServedModel:
@@ -197,10 +191,8 @@ async def send_packed_model(request: Request) -> Response:
 async def describe_tokenizer(request: Request) -> Response:
     """Describe the tokenizer of a model."""
     alphabet = get_server(request).get_model(request.query_params.get("model")).model.alphabet
-    bos, size = alphabet.start_char, len(alphabet)
-    return json_response(
-        TokenizerInfo(tokenizer_class="characters", vocab_size=size, bos_token=bos, eos_token=None, pad_token=None)
-    )
+    described = {"tokenizer_class": "characters", "vocab_size": len(alphabet), "bos_token": alphabet.start_char}
+    return json_response(described | {"eos_token": None, "pad_token": None})
 
 
 async def tokenize(request: Request) -> Response:

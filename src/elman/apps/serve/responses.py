@@ -15,10 +15,8 @@ from typing_extensions import TypedDict  # Pydantic does not accept that of the 
 from elman.errors import shorten
 
 JSON = "application/json"
-BATCH_ITEMS = 1000
-"""Items of an iterator that are serialized in one call, in about a millisecond."""
-CHUNK_BYTES = 1 << 16
-"""Minimum size of a chunk of a large response."""
+BATCH_ITEMS = 1000  # items of an iterator that are serialized in one call, in about a millisecond
+CHUNK_BYTES = 1 << 16  # minimum size of a chunk of a large response
 
 
 class ErrorInfo(TypedDict):
@@ -67,18 +65,14 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
 
 
 def dump_json(content: Any) -> bytes:
-    """Serialize content as JSON in ASCII, since text may contain lone surrogates, which UTF-8 cannot encode.
-
-    An iterator becomes an array.
-    """
+    """Serialize content as JSON in ASCII, since text may contain lone surrogates, which UTF-8 cannot encode."""
+    # An iterator becomes an array.
     return json.dumps(content, allow_nan=False, separators=(",", ":"), default=list).encode("ascii")
 
 
 def encode_json(content: object) -> Iterator[bytes]:
-    """Serialize content as `dump_json` does, in short pieces: the encoder holds the interpreter's lock.
-
-    The values of a dictionary and the items of a list are serialized one by one, those of an iterator in batches.
-    """
+    """Serialize content as `dump_json` does, in short pieces: the encoder holds the interpreter's lock."""
+    # The values of a dictionary and the items of a list are serialized one by one, those of an iterator in batches.
     if isinstance(content, dict):
         items = (chain([dump_json(key), b":"], encode_json(value)) for key, value in content.items())
         yield from _enclose(b"{", items, b"}")

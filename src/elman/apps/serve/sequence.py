@@ -9,45 +9,60 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.apps.serve.logprobs import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
 from elman.engine import Indices
-from elman.model import StopSequenceFilter
-from elman.network import Array, SamplingParams, State
+from elman.model import StopSequenceFilter, top_k
+from elman.network import Array, SamplingParams, State, log_softmax
 from elman.text import Alphabet
 
 Finish = Literal["stop", "length"]
+
+
+class CharLogprobs(NamedTuple):
+    """Log-probabilities of n characters: the model's own, whatever temperature and filters a text is sampled with."""
+
+    logprobs: Array  # log p of each character, shape (n,); NaN for a character that nothing precedes
+    top: NDArray[np.intp]  # the k most likely characters, shape (n, k), in descending order
+    top_logprobs: Array  # log p of those, shape (n, k)
+
+    def slice(self, start: int, stop: int) -> CharLogprobs:
+        """Return the log-probabilities of a range of the characters."""
+        return CharLogprobs(self.logprobs[start:stop], self.top[start:stop], self.top_logprobs[start:stop])
+
+
+def compute_logprobs(o: Array, characters: NDArray[np.integer], k: int) -> CharLogprobs:
+    """Return the log-probabilities of `characters` (n,) under the logits o (n, K) that predict them."""
+    log_p = log_softmax(o.astype(np.float64))
+    return CharLogprobs(log_p[np.arange(len(characters)), characters], *top_k(log_p, k))
+
+
+def concatenate_logprobs(parts: list[CharLogprobs]) -> CharLogprobs:
+    """Concatenate the log-probabilities of consecutive chunks of a text."""
+    return CharLogprobs(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True)
 class SequenceDelta:
     """The text added to a sequence in one step."""
 
-    index: int
-    """Position of the sequence within its request."""
+    index: int  # position of the sequence within its request
     text: str
-    logprobs: CharLogprobs | None = None
-    """Log-probabilities of the characters, if requested."""
-    finish: Finish | None = None
-    """Why the sequence ends here."""
-    is_prompt: bool = False
-    """Whether the text is part of the prompt, which is echoed."""
+    logprobs: CharLogprobs | None = None  # log-probabilities of the characters, if requested
+    finish: Finish | None = None  # why the sequence ends here
+    is_prompt: bool = False  # whether the text is part of the prompt, which is echoed
 
 
 @dataclass(eq=False)
 class Prompt:
     """A prompt, which is read once for all sequences that continue it."""
 
-    indices: Indices
-    """(P,): P >= 1 characters to read."""
-    echo: str
-    """The prompt to return, P characters, or empty."""
-    is_counted: bool = False
-    """Whether the n-gram prior counts the prompt."""
+    indices: Indices  # (P,): P >= 1 characters to read
+    echo: str  # the prompt to return, P characters, or empty
+    is_counted: bool = False  # whether the n-gram prior counts the prompt
     sequences: list[Sequence] = field(default_factory=list)
     """Those that continue it. The first one reads it."""
     unread: int = field(init=False)
@@ -88,49 +103,35 @@ class Prompt:
 class Sequence:
     """The characters that are generated after a prompt, to whose sequences this one is added."""
 
-    index: int
-    """Position of the sequence within its request."""
+    index: int  # position of the sequence within its request
     prompt: Prompt
     alphabet: Alphabet
-    state: State
-    """The initial state; later the current one."""
-    remaining: int
-    """Maximum number of characters still to be generated."""
+    state: State  # the initial state; later the current one
+    remaining: int  # maximum number of characters still to be generated
     sampling: SamplingParams
-    generator: np.random.Generator
-    """Of this sequence alone."""
+    generator: np.random.Generator  # of this sequence alone
     stops: StopSequenceFilter
-    num_logprobs: int | None
-    """k; None if no log-probabilities are requested."""
+    num_logprobs: int | None  # k; None if no log-probabilities are requested
     job: GenerationJob = field(init=False)
-    x: int = field(init=False)
-    """The character that the next generating step reads."""
-    is_started: bool = False
-    """Whether a character has been generated."""
+    x: int = field(init=False)  # the character that the next generating step reads
+    is_started: bool = False  # whether a character has been generated
     is_finished: bool = False
-    is_cancelled: bool = False
-    """Set by the request when the result is no longer needed."""
-    emitted: int = 0
-    """Characters delivered to the request."""
-    sent: int = 0
-    """Characters sent to the client, counted by the request."""
+    is_cancelled: bool = False  # set by the request when the result is no longer needed
+    emitted: int = 0  # characters delivered to the request, counted by the batcher's thread
+    sent: int = 0  # characters sent to the client, counted by the request, in the thread of the event loop
     _held_logprobs: list[CharLogprobs] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.prompt.sequences.append(self)
         self.x = int(self.prompt.indices[-1])
 
-    @property
-    def unsent(self) -> int:
-        """Characters emitted but not yet sent to the client."""
-        return self.emitted - self.sent
-
     def start(self) -> list[SequenceDelta]:
         """Return the first character of an echoed prompt, which nothing precedes and so has no probability."""
         first = self.prompt.echo[:1]
         logprobs = None
         if self.num_logprobs is not None:
-            logprobs = missing_logprobs(len(first), min(self.num_logprobs, len(self.alphabet)))
+            n, k = len(first), min(self.num_logprobs, len(self.alphabet))
+            logprobs = CharLogprobs(np.full(n, np.nan), np.zeros((n, k), np.intp), np.zeros((n, k)))
         return self._emit(SequenceDelta(self.index, first, logprobs, is_prompt=True))
 
     def advance_prompt(self, delta: SequenceDelta, state: State) -> list[SequenceDelta]:
@@ -139,10 +140,8 @@ class Sequence:
         return self._emit(replace(delta, index=self.index))
 
     def append(self, characters: NDArray[np.intp], state: State, o: Array | None) -> list[SequenceDelta]:
-        """Append generated characters (n,); `state` is the one before the last of them is read.
-
-        Where log-probabilities are requested, `o` (n, K) has the logits that each was sampled from.
-        """
+        """Append generated characters (n,); `state` is the one before the last of them is read."""
+        # Where log-probabilities are requested, `o` (n, K) has the logits that each was sampled from.
         characters = characters[: self.remaining]
         n = len(characters)
         self.is_started, self.x, self.state, self.remaining = True, int(characters[-1]), state, self.remaining - n
@@ -165,11 +164,10 @@ class Sequence:
 
 
 class GenerationJob:
-    """The sequences of one request. All but `sequences` and `loop` belongs to the event loop that created the job.
+    """The sequences of one request. All but `sequences` and `loop` belongs to the event loop that created the job."""
 
-    `wake` tells the batcher that there may be work: text was sent, or the client has disconnected. `read` characters of
-    prompts are counted in the metrics, and the `generated` ones, which the response counts.
-    """
+    # `wake` tells the batcher that there may be work: text was sent, or the client has disconnected. `read` characters
+    # of prompts are counted in the metrics, and the `generated` ones, which the response counts.
 
     def __init__(self, sequences: list[Sequence], wake: Callable[[], None], read: int) -> None:
         self.sequences, self._wake, self.read, self.generated = sequences, wake, read, 0
@@ -201,11 +199,9 @@ class GenerationJob:
         self._changed.set()
 
     async def deltas(self) -> AsyncGenerator[list[SequenceDelta]]:
-        """Yield what has arrived since the last time, until every sequence has finished.
-
-        Deltas count as sent when the next ones are requested. A client that stops reading thus pauses its own sequences
-        and no others.
-        """
+        """Yield what has arrived since the last time, until every sequence has finished."""
+        # Deltas count as sent when the next ones are requested. A client that stops reading thus pauses its own
+        # sequences and no others.
         unfinished = len(self.sequences)
         while unfinished:
             await self._changed.wait()

@@ -19,8 +19,7 @@ from elman.apps.serve.settings import as_address
 from elman.errors import ElmanError, option, quote
 from elman.machine import HANGUP
 
-BACKLOG = 2048
-"""Connections that may wait to be accepted."""
+BACKLOG = 2048  # connections that may wait to be accepted
 SEND_BUFFER = 1 << 17
 """Bytes that the system holds for a client that does not read, by default megabytes. Accepted sockets inherit it."""
 KEEP_ALIVE = 30
@@ -30,10 +29,8 @@ CANCEL_TIMEOUT = 1
 
 
 def listen(host: str, port: int, name: str = "port") -> socket.socket:
-    """Return a listening socket; connections wait until an application is served on it.
-
-    Port 0 picks a free one. `name` is the option of the port, for the error if it cannot be used.
-    """
+    """Return a listening socket; connections wait until an application is served on it."""
+    # Port 0 picks a free one. `name` is the option of the port, for the error if it cannot be used.
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
@@ -65,11 +62,9 @@ def address_of(listening: socket.socket) -> str:
 
 
 def run(app: ASGIApp, listening: socket.socket, shutdown_timeout: float, on_shutdown: Callable[[int], None]) -> None:
-    """Serve an application until SIGTERM or SIGHUP, or until SIGINT, which raises `KeyboardInterrupt` afterwards.
-
-    `on_shutdown` is called with the number of requests in flight when the signal arrives; they get `shutdown_timeout`
-    seconds to finish. A second SIGINT ends them at once.
-    """
+    """Serve an application until SIGTERM or SIGHUP, or until SIGINT, which raises `KeyboardInterrupt` afterwards."""
+    # `on_shutdown` is called with the number of requests in flight when the signal arrives; they get `shutdown_timeout`
+    # seconds to finish. A second SIGINT ends them at once.
     signal.signal(signal.SIGTERM, lambda *_: None)  # Uvicorn raises the signal again once it has shut down
     server = _Server(_create_config(app, shutdown_timeout), on_shutdown)
     if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:  # as nohup does
@@ -119,18 +114,10 @@ def _create_config(app: ASGIApp, shutdown_timeout: float) -> uvicorn.Config:
     for name in ("uvicorn.error", "asyncio"):
         logging.getLogger(name).addFilter(_is_error)
     return uvicorn.Config(
-        app,
-        interface="asgi3",
-        lifespan="on",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE,
+        app, interface="asgi3", lifespan="on", ws="none", log_config=None, access_log=False, proxy_headers=False,
+        server_header=False, backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=shutdown_timeout,  # type: ignore[arg-type]  # passed to asyncio.wait_for
-    )
+    )  # fmt: skip
 
 
 def _is_error(record: logging.LogRecord) -> bool:

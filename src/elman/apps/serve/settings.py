@@ -14,52 +14,28 @@ from elman.errors import ElmanError, check_range, option, quote, shorten
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 MINIMA = {"max_tokens": 1, "max_batch_size": 1, "max_queued_requests": 0}
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-"""Scheme -> port that browsers leave out."""
+_DEFAULT_PORTS = {"http": 80, "https": 443}  # scheme -> port that browsers leave out
 
 
 @dataclass(frozen=True)
 class Settings:
     """Access rules and limits of a server.
 
-    Parameters
-    ----------
-    hosts : tuple of str
-        Accepted host names, without a port. Requests with any other ``Host`` are rejected, which prevents DNS
-        rebinding: a web page that points its own host name at this machine.
-    any_address : bool
-        Accept every numerical IP address as ``Host`` as well. A web page cannot rebind an address.
-    origins : tuple of str
-        Origins of web pages of other sites that may send requests and read the responses (CORS).
-    api_key : str, optional
-        Key that clients must send; without one, no key is required.
-    max_tokens : int
-        Maximum number of characters to generate for one sequence.
-    max_characters : int
-        Maximum number of characters of one request: its prompts, with echo n times, and everything to be generated.
-    max_body : int
-        Maximum size of a request body in bytes.
-    max_batch_size : int
-        Sequences that one model generates concurrently.
-    max_queued_requests : int
-        Requests that may wait, in addition to `max_batch_size` requests that are being processed.
-    body_timeout : float
-        Seconds within which a request body must be received.
-    send_timeout : float
-        Seconds that a client may stop reading a response before it counts as disconnected.
+    A request with a ``Host`` that is not accepted is rejected, which prevents DNS rebinding: a web page that points its
+    own host name at this machine. A web page cannot rebind an address.
     """
 
-    hosts: tuple[str, ...] = LOOPBACK_NAMES
-    any_address: bool = False
-    origins: tuple[str, ...] = ()
-    api_key: str | None = None
-    max_tokens: int = 10_000
-    max_characters: int = 100_000
-    max_body: int = 1 << 20
-    max_batch_size: int = 64
-    max_queued_requests: int = 1000
-    body_timeout: float = 30.0
-    send_timeout: float = 30.0
+    hosts: tuple[str, ...] = LOOPBACK_NAMES  # accepted, without a port
+    any_address: bool = False  # whether every numerical IP address is accepted as well
+    origins: tuple[str, ...] = ()  # of web pages of other sites that may send requests and read the responses (CORS)
+    api_key: str | None = None  # that clients must send
+    max_tokens: int = 10_000  # characters to generate for one sequence, at most
+    max_characters: int = 100_000  # of one request: its prompts, with echo n times, and everything to be generated
+    max_body: int = 1 << 20  # bytes of a request body
+    max_batch_size: int = 64  # sequences that one model generates concurrently
+    max_queued_requests: int = 1000  # that may wait, in addition to `max_batch_size` requests that are being processed
+    body_timeout: float = 30.0  # seconds within which a request body must be received
+    send_timeout: float = 30.0  # seconds that a client may stop reading before it counts as disconnected
 
 
 def create_settings(
@@ -68,23 +44,16 @@ def create_settings(
     """Return the settings of a server at an address, from the options of ``elman serve``."""
     api_key = api_key or None
     if api_key is None and not is_loopback(host):
-        raise ElmanError(
-            f"{option.host:{quote(host)}} can be reached by other machines and requires {option.api_key} (or"
-            " ELMAN_API_KEY)"
-        )
+        required = f"{option.api_key} (or ELMAN_API_KEY)"
+        raise ElmanError(f"{option.host:{quote(host)}} can be reached by other machines and requires {required}")
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
         raise ElmanError(f"{option.api_key} must be printable ASCII without spaces, to fit into an HTTP header")
     address = as_address(host)
     any_address = address is not None and address.is_unspecified
     own = socket.gethostname() if any_address else host
     loopback = LOOPBACK_NAMES if any_address or is_loopback(host) else ()
-    settings = Settings(
-        hosts=(*loopback, own.lower(), *map(_parse_allowed_host, allow_host)),
-        any_address=any_address,
-        origins=tuple(map(parse_origin, allow_origin)),
-        api_key=api_key,
-        **limits,
-    )
+    hosts = (*loopback, own.lower(), *map(_parse_allowed_host, allow_host))
+    settings = Settings(hosts, any_address, tuple(map(parse_origin, allow_origin)), api_key, **limits)
     for name, minimum in MINIMA.items():
         check_range(name, getattr(settings, name), minimum)
     if settings.max_characters < settings.max_tokens:
@@ -115,10 +84,8 @@ def parse_origin(origin: str) -> str:
     """Return an additional origin as browsers send it, such as ``https://example.org``."""
     match = _ORIGIN.fullmatch(origin.lower())
     if match is None:
-        raise ElmanError(
-            f"{option.allow_origin} must be an origin such as https://example.org or http://localhost:3000 (got"
-            f" {quote(origin)})"
-        )
+        examples = "https://example.org or http://localhost:3000"
+        raise ElmanError(f"{option.allow_origin} must be an origin such as {examples} (got {quote(origin)})")
     scheme, host, port = match.groups()
     shown = f":{port}" if port and int(port) != _DEFAULT_PORTS.get(scheme) else ""
     return f"{scheme}://{host}{shown}"

@@ -19,18 +19,16 @@ from elman.apps.serve.sequence import GenerationJob
 
 @dataclass(frozen=True, eq=False)
 class StreamedResponse:
-    """An ASGI application that answers one request to a model, chunk by chunk, if the queue has room for it.
+    """An ASGI application that answers one request to a model, chunk by chunk, if the queue has room for it."""
 
-    The response starts with the first chunk, so that an error before it gets an HTTP status. The path of the request
-    has no parameters.
-    """
+    # The response starts with the first chunk, so that an error before it gets an HTTP status. The path of the request
+    # has no parameters.
 
     server: Server
     served: ServedModel
     job: GenerationJob
     """Submitted once the request is admitted; fails with `ClientDisconnect` if the client disconnects."""
-    chunks: AsyncGenerator[bytes]
-    """The response, from the deltas of the job."""
+    chunks: AsyncGenerator[bytes]  # the response, from the deltas of the job
     media_type: str
     encode_error: Callable[[APIError], bytes] | None
     """Encodes an error that occurs after the first chunk; the result is sent as the last one. Without it, the
@@ -80,10 +78,8 @@ class StreamedResponse:
 
 
 def _with_timeout(send: Send, seconds: float) -> Send:
-    """Wrap an ASGI send, so that it raises `ClientDisconnect` once a client has stopped reading for so long.
-
-    Such a client would occupy its slot in the queue for ever.
-    """
+    """Wrap an ASGI send, so that it raises `ClientDisconnect` once a client has stopped reading for so long."""
+    # Such a client would occupy its slot in the queue for ever.
 
     async def send_in_time(message: Message) -> None:
         try:

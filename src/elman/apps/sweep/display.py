@@ -55,15 +55,14 @@ def create_table(result: SweepResult) -> Table:
 def format_values(values: dict[str, Any]) -> str:
     """Return settings in one line."""
     return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+        f"{name} {value:.4g}" if type(value) is float else f"{name} {value}" for name, value in values.items()
     )
 
 
 def summarize(result: SweepResult) -> str:
     """Return the number of trials in each state, and the best trial."""
-    shown = ", ".join(f"{count} {state}" for state, count in result.counts.items() if count)
-    total = format_count(result.settings.trials, "trial")
-    text = f"{len(result.trials)} of {total}: {shown or 'none'}"
+    shown = ", ".join(f"{count} {state}" for state, count in result.counts.items() if count) or "none"
+    text = f"{len(result.trials)} of {format_count(result.settings.trials, 'trial')}: {shown}"
     if (best := result.best) is None:
         return text
     return f"{text}; best: trial {best.number}, validation loss {best.validation_loss:.4f} nats/char"

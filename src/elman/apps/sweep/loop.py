@@ -35,12 +35,9 @@ from elman.text import hash_text
 from elman.training import InterruptCallback
 
 COMMAND: Sequence[str] = ("-P", "-m", "elman.apps.sweep.worker")
-LOG = "workers.log"
-"""The file to which the standard error of the processes is appended."""
-MAX_ATTEMPTS = 3
-"""A trial whose process was killed so often has failed: it may be the reason, such as by its memory."""
-REFRESH_SECONDS = 0.5
-"""Between two looks at the study."""
+LOG = "workers.log"  # the file to which the standard error of the processes is appended
+MAX_ATTEMPTS = 3  # a trial whose process was killed so often has failed: it may be the reason, such as by its memory
+REFRESH_SECONDS = 0.5  # between two looks at the study
 _BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Process = subprocess.Popen[str]
@@ -92,9 +89,8 @@ def optimize(study: SweepStudy, corpus_sha256: str, callback: Callback) -> None:
             objective.stop(kill=True)
             raise
     study.release()
-    error = loop.exception()
-    if error is not None and not isinstance(error, SystemExit):
-        raise error
+    with suppress(SystemExit):  # of a trial that was stopped
+        loop.result()
 
 
 class TrialFailed(Exception):
@@ -157,22 +153,17 @@ class Objective:
         return [self.corpus_sha256, options | settings.options | trial.params]
 
     def start(self, arguments: list[Any]) -> Process:
-        """Start a process for a trial; those of a sweep share the cores of the machine equally.
-
-        It is no fork, which threads of compiled kernels do not survive, and not of `multiprocessing`, which would
-        import the script that calls `elman.sweep`.
-        """
+        """Start a process for a trial; those of a sweep share the cores of the machine equally."""
+        # It is no fork, which threads of compiled kernels do not survive, and not of `multiprocessing`, which would
+        # import the script that calls `elman.sweep`.
         threads = str(max(1, thread_count() // self.settings.workers))
         with (self.settings.directory / LOG).open("ab") as log:
+            # Ctrl-C in a terminal must not reach it: the sweep stops it.
             process = subprocess.Popen(
-                [sys.executable, *COMMAND],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
+                [sys.executable, *COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 env=dict.fromkeys(_BLAS_VARIABLES, threads) | os.environ | {"NUMBA_NUM_THREADS": threads},
-                encoding="utf-8",
-                start_new_session=True,  # Ctrl-C in a terminal must not reach it: the sweep stops it
-            )
+                encoding="utf-8", start_new_session=True,
+            )  # fmt: skip
         self.processes.add(process)
         with suppress(OSError):  # it was killed
             print(json.dumps(arguments), file=process.stdin, flush=True)

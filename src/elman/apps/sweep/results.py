@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 TRIALS, TRIAL_RUNS, BEST, REPORT = "trials.csv", "trials", "best", "report.html"
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "running"}
 COLUMNS = ("number", "state", "validation_loss", "seconds", "updates", "host", "error")
-MIN_TRIALS = 4
-"""Complete trials from which importances are estimated."""
+MIN_TRIALS = 4  # complete trials from which importances are estimated
 
 
 def trial_directory(directory: Path, number: int) -> Path:
@@ -123,15 +122,9 @@ class SweepResult:
     def as_dict(self) -> dict[str, Any]:
         """Return the results as ``elman sweep --json`` prints them."""
         best = self.best
-        return {
-            "trials": len(self.trials),
-            **self.counts,
-            "best_trial": None if best is None else best.number,
-            "validation_loss": None if best is None else best.validation_loss,
-            "options": self.options,
-            "command": self.command,
-            "interrupted": self.interrupted,
-        }
+        chosen = {"best_trial": best and best.number, "validation_loss": best and best.validation_loss}
+        named = {name: getattr(self, name) for name in ("options", "command", "interrupted")}
+        return {"trials": len(self.trials), **self.counts, **chosen, **named}
 
 
 def write_trials(result: SweepResult) -> None:
@@ -146,10 +139,8 @@ def write_trials(result: SweepResult) -> None:
 
 
 def copy_best(result: SweepResult) -> None:
-    """Copy the run directory of the best trial to ``best``; where it is on another machine, there is none.
-
-    An earlier copy is replaced, but if it was trained further, renamed.
-    """
+    """Copy the run directory of the best trial to ``best``; where it is on another machine, there is none."""
+    # An earlier copy is replaced, but if it was trained further, renamed.
     best, copy, runs = (result.directory / name for name in (BEST, f".{BEST}.new", TRIAL_RUNS))
     if result.best is None or not runs.exists():
         return
@@ -200,8 +191,5 @@ def _draw(result: SweepResult, study: Study) -> Iterator[tuple[str, str, Figure]
     if len({trial.validation_loss for trial in complete}) > 1 and len(result.settings.space) > 1:
         figure = visualization.plot_param_importances(study)
         yield "Importances", "How much of the variation each setting explains (PED-ANOVA).", figure
-    yield (
-        "Parallel coordinates",
-        "A line per complete trial.",
-        visualization.plot_parallel_coordinate(study, target_name=loss),
-    )
+    figure = visualization.plot_parallel_coordinate(study, target_name=loss)
+    yield "Parallel coordinates", "A line per complete trial.", figure

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
 
-Space = dict[str, Any]
-"""Setting -> list of choices, or table of a range."""
+Space = dict[str, Any]  # setting -> list of choices, or table of a range
 Sampler = Literal["tpe", "random", "grid"]
 Pruner = Literal["halving", "none"]
 VALIDATION = 0.1
@@ -37,39 +36,31 @@ VALIDATION = 0.1
 NOT_VARIED = {"validation", "validation_chars", "encoding", "keep_crlf", "field", "lines", "mask", "mask_regex"}
 NOT_VARIED |= {"max_chars", "min_count"}
 """Settings that choose the text or the alphabet: losses could not be compared."""
-MAX_GRID = 100_000
-"""Points of a grid, at most."""
+MAX_GRID = 100_000  # points of a grid, at most
 
 
 @dataclass(frozen=True)
 class SweepSettings:
     """A sweep: what to search and how, and where."""
 
-    corpus: str
-    """A file or a built-in text."""
+    corpus: str  # a file or a built-in text
     preset: str
-    options: dict[str, Any]
-    """The settings that all trials share."""
+    options: dict[str, Any]  # the settings that all trials share
     space: Space
     directory: Path
-    trials: int
-    """Their number, on all machines."""
+    trials: int  # their number, on all machines
     workers: int = 1
-    storage: str | None = None
-    """The URL of a database; None for a file in the directory."""
-    study: str | None = None
-    """The name of the study in the database; by default that of the directory."""
+    storage: str | None = None  # the URL of a database; None for a file in the directory
+    study: str | None = None  # the name of the study in the database; by default that of the directory
     sampler: Sampler = "tpe"
     pruner: Pruner = "halving"
-    seed: int = 0
-    """Of the sampler."""
+    seed: int = 0  # of the sampler
 
     def identity(self, corpus_sha256: str) -> dict[str, Any]:
         """Return what all invocations of one sweep must have in common."""
         made_with = {"version of Elman": __version__, "text": corpus_sha256, "preset": self.preset}
         search = {"sampler": self.sampler, "sampler seed": self.seed, "pruner": self.pruner}
-        spaces = {f"search space: {name}": values for name, values in self.space.items()}
-        return made_with | search | self.options | spaces
+        return made_with | search | self.options | {f"search space: {name}": each for name, each in self.space.items()}
 
 
 def fix_options(preset: str, options: Mapping[str, Any], space: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -85,24 +76,22 @@ def fix_options(preset: str, options: Mapping[str, Any], space: Mapping[str, Any
 
 
 def default_space(preset: str, options: Mapping[str, Any]) -> Space:
-    """Return the space around a preset: learning rate, sizes and dropout; of counts alone, what they count.
-
-    Settings among `options` are fixed, and not in the space.
-    """
+    """Return the space around a preset: learning rate, sizes and dropout; of counts alone, what they count."""
+    # Settings among `options` are fixed, and not in the space.
     config = make_config(preset, options)
 
     def multiples(size: int, *factors: float) -> list[int]:
         return list(dict.fromkeys(max(1, round(size * factor)) for factor in factors))
 
-    space: Space = {
-        "learning_rate": {"low": config.learning_rate / 4, "high": config.learning_rate * 4, "log": True},
-        "hidden_size": multiples(config.hidden_size, 0.5, 0.75, 1, 1.5),
-        "batch_size": multiples(config.batch_size, 0.5, 1, 2),
-        "seq_length": multiples(config.seq_length, 0.5, 1, 2),
-        "dropout": {"low": 0.0, "high": 0.5},
-    }
     if config.is_counts_only:  # a count of 1 would store the text
-        space = {"ngram_order": {"low": 2, "high": 15}, "ngram_min_count": {"low": 2, "high": 5}}
+        space: Space = {"ngram_order": {"low": 2, "high": 15}, "ngram_min_count": {"low": 2, "high": 5}}
+    else:
+        rate = config.learning_rate
+        space = {"learning_rate": {"low": rate / 4, "high": rate * 4, "log": True}}
+        space["hidden_size"] = multiples(config.hidden_size, 0.5, 0.75, 1, 1.5)
+        space["batch_size"] = multiples(config.batch_size, 0.5, 1, 2)
+        space["seq_length"] = multiples(config.seq_length, 0.5, 1, 2)
+        space["dropout"] = {"low": 0.0, "high": 0.5}
     return {name: values for name, values in space.items() if name not in options}
 
 
@@ -152,13 +141,18 @@ def create_distribution(name: str, values: Any) -> Distribution:
 
     if isinstance(values, list):
         return CategoricalDistribution(values)
-    hint = get_type_hints(Config)[name]
-    kind = FloatDistribution if float in (hint, *get_args(hint)) else IntDistribution
+    kind = FloatDistribution if is_fractional(name) else IntDistribution
     try:
         with warnings.catch_warnings(action="ignore"):  # a range whose end is no step ends at the last step
             return kind(**values)
     except (ArithmeticError, TypeError, ValueError) as error:
         raise ElmanError(f"the range of {name} is not valid ({safe_message(error)})") from None
+
+
+def is_fractional(name: str) -> bool:
+    """Return whether a setting may be a number that is no integer."""
+    hint = get_type_hints(Config)[name]
+    return float in (hint, *get_args(hint))
 
 
 def create_grid(space: Space) -> dict[str, list[Any]]:

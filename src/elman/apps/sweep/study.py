@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
@@ -23,20 +22,17 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from elman.apps.sweep.results import TRIAL_RUNS, trial_directory
-from elman.apps.sweep.space import SweepSettings, create_distribution, create_grid
+from elman.apps.sweep.space import SweepSettings, create_grid, is_fractional
 from elman.config import Config
 from elman.errors import ElmanError, option, quote, shorten
 from elman.storage import safe_message
 
 STUDY = "study.db"
-IDENTITY = "elman"
-"""The attribute of a study that says what it was made with."""
-FIRST_RUNG = 25
-"""Percent of its budget at which a trial is first compared with the others, and again at twice that."""
+IDENTITY = "elman"  # the attribute of a study that says what it was made with
+FIRST_RUNG = 25  # percent of its budget at which a trial is first compared with the others, and again at twice that
 HEARTBEAT_SECONDS, LOST_SECONDS = 60, 300
 """Between two signs of life of a trial, and without one after which its machine is taken for lost."""
-LOCK_SECONDS = 60
-"""How long a thread or process waits for another one that writes to a SQLite file."""
+LOCK_SECONDS = 60  # how long a thread or process waits for another one that writes to a SQLite file
 
 
 class SweepStudy:
@@ -63,7 +59,7 @@ class SweepStudy:
             self.study.set_user_attr(IDENTITY, identity)
             return
         for name in [*saved, *identity]:
-            before, given = (each.get(name, "none") for each in (saved, identity))
+            before, given = saved.get(name, "none"), identity.get(name, "none")
             if before != given:
                 label = f"options: {option[name]}" if name in Config.__dataclass_fields__ else name
                 what = f"{label} (sweep: {shorten(before)}, given: {shorten(given)})"
@@ -89,21 +85,17 @@ class SweepStudy:
         study = optuna.load_study(**self.options, sampler=create_sampler(self.settings, trial.number))
         trial = Trial(study, trial._trial_id)
         for name, values in self.settings.space.items():
-            distribution = create_distribution(name, values)
-            if isinstance(distribution, CategoricalDistribution):
-                trial.suggest_categorical(name, distribution.choices)
-                continue
-            suggest: Any = trial.suggest_float if isinstance(distribution, FloatDistribution) else trial.suggest_int
-            suggest(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+            if isinstance(values, list):
+                trial.suggest_categorical(name, values)
+            else:
+                (trial.suggest_float if is_fractional(name) else trial.suggest_int)(name, **values)
         return trial
 
 
 def create_sampler(settings: SweepSettings, number: int) -> BaseSampler:
-    """Return the sampler for the trial of a number.
-
-    It has a seed for each trial: with a single one, the values would depend on the number of workers, and a continued
-    sweep would draw the first ones again.
-    """
+    """Return the sampler for the trial of a number."""
+    # It has a seed for each trial: with a single one, the values would depend on the number of workers, and a continued
+    # sweep would draw the first ones again.
     if settings.sampler == "grid":
         return GridSampler(create_grid(settings.space), seed=settings.seed)
     seed = int(np.random.default_rng([settings.seed, number]).integers(2**32))
@@ -152,14 +144,12 @@ def _open_file(directory: Path) -> RDBStorage:
 
 def _open_url(url: URL) -> RDBStorage:
     """Open a database of several machines."""
-    options = {"timeout": LOCK_SECONDS} if url.get_backend_name() == "sqlite" else {}
+    engine: dict[str, Any] = {"pool_pre_ping": True}
+    if url.get_backend_name() == "sqlite":
+        engine["connect_args"] = {"timeout": LOCK_SECONDS}
+    address, retry = url.render_as_string(hide_password=False), RetryHeartbeatStaleTrialCallback()
+    heartbeat: dict[str, Any] = {"heartbeat_interval": HEARTBEAT_SECONDS, "grace_period": LOST_SECONDS}
     try:
-        return RDBStorage(
-            url.render_as_string(hide_password=False),
-            engine_kwargs={"pool_pre_ping": True, "connect_args": options},
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=LOST_SECONDS,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-        )
+        return RDBStorage(address, engine_kwargs=engine, heartbeat_stale_trial_callback=retry, **heartbeat)
     except (ImportError, RuntimeError) as error:  # no driver; tables of another version of Optuna
         raise StorageInternalError(str(error.__cause__ or error)) from None

@@ -96,8 +96,8 @@ def sweep(
     >>> len(result.trials), sorted(result.best.values)
     (2, ['learning_rate'])
     """
-    for name, value, maximum in (("trials", trials, None), ("workers", workers, thread_count())):
-        check_range(name, value, 1, maximum)
+    check_range("trials", trials, 1)
+    check_range("workers", workers, 1, thread_count())
     check_range("sampler_seed", sampler_seed, 0, 2**32 - 1)
     for name, choice, choices in (("sampler", sampler, get_args(Sampler)), ("pruner", pruner, get_args(Pruner))):
         if choice not in choices:

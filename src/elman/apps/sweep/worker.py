@@ -66,14 +66,14 @@ def train_trial(corpus_sha256: str, options: dict[str, Any], callback: TrainingC
                 return {"state": "stopped"}
         except (ElmanError, MemoryError) as error:
             return {"state": "failed", "error": str(error) or "not enough memory"}
-    figures = {"seconds": round(run.state.seconds, 3), "updates": run.state.update}
+    ended: dict[str, Any] = {"state": "complete", "loss": run.validation_loss}
     if run.interrupted:
-        return {"state": "stopped", **figures}
-    if run.corpus.sha256 != corpus_sha256:
-        return {"state": "failed", "error": "the text has changed since the sweep began", **figures}
-    if run.validation_loss is None or not math.isfinite(run.validation_loss):
-        return {"state": "failed", "error": "the validation loss is not finite", **figures}
-    return {"state": "complete", "loss": run.validation_loss, **figures}
+        ended = {"state": "stopped"}
+    elif run.corpus.sha256 != corpus_sha256:
+        ended = {"state": "failed", "error": "the text has changed since the sweep began"}
+    elif run.validation_loss is None or not math.isfinite(run.validation_loss):
+        ended = {"state": "failed", "error": "the validation loss is not finite"}
+    return ended | {"seconds": round(run.state.seconds, 3), "updates": run.state.update}
 
 
 def main() -> None:

@@ -28,12 +28,9 @@ from elman.network.sampling import list_sampling_fields
 from elman.ngram.model import NgramModel
 from elman.text.masks import describe_symbols
 
-MAX_WEIGHTS = 50_000_000
-"""A browser has the weights twice, in float32: 400 MB."""
-MAX_INCREASE = 0.002
-"""Nats per character by which rounded weights may predict a text worse."""
-_TEXTS, _LENGTH = 16, 250
-"""The texts on which this is measured, which the model itself generates, and their length."""
+MAX_WEIGHTS = 50_000_000  # a browser has the weights twice, in float32: 400 MB
+MAX_INCREASE = 0.002  # nats per character by which rounded weights may predict a text worse
+_TEXTS, _LENGTH = 16, 250  # the texts on which this is measured, which the model itself generates, and their length
 _SOURCES = " 'wasm-unsafe-eval'; worker-src blob:; img-src data:"
 """The products of matrices, which are assembled; the worker, which is a part of the page; and the icon."""
 _FILES = Path(__file__).parent / "static"
@@ -101,13 +98,13 @@ def pack_model(
 def _list_facts(info: ModelInfo, license: str, ngrams: NgramModel | None, weights: str) -> list[tuple[str, str]]:
     """Return what the page says of the model: titles and values."""
     text, loss = info.text, info.snapshot.validation_loss
-    contents = f"The weights in {weights}. The text is not in the page."
-    if ngrams is not None:
-        which = f"those that occur at least {ngrams.min_count} times. The text is not in the page."
-        contents = (
-            f"The weights in {weights}, and how often strings of up to {ngrams.order + 1} characters occur in the text:"
-            f" {which if ngrams.min_count > 1 else 'all of them, from which the text can be read.'}"
-        )
+    contents, absent = f"The weights in {weights}", "The text is not in the page."
+    if ngrams is None:
+        contents = f"{contents}. {absent}"
+    else:
+        which = f"those that occur at least {ngrams.min_count} times. {absent}"
+        which = which if ngrams.min_count > 1 else "all of them, from which the text can be read."
+        contents += f", and how often strings of up to {ngrams.order + 1} characters occur in the text: {which}"
     facts = {
         "Trained on": text and f"{text.name}, {text.chars:,} characters",
         "Validation loss": loss and f"{loss:.3f} nats per character",
@@ -124,19 +121,16 @@ def _list_facts(info: ModelInfo, license: str, ngrams: NgramModel | None, weight
 
 def _round_int8(array: Array) -> tuple[Array, NDArray[np.int8]]:
     """Return a factor for each row of a matrix, and the integers that they multiply."""
-    factors = np.maximum(np.abs(array).max(axis=1, keepdims=True, initial=0) / 127, np.finfo(np.float32).tiny).astype(
-        np.float32
-    )
+    largest, tiny = np.abs(array).max(axis=1, keepdims=True, initial=0), np.finfo(np.float32).tiny
+    factors = np.maximum(largest / 127, tiny).astype(np.float32)
     return factors, np.rint(array / factors).astype(np.int8)
 
 
-def _pack_int8(array: Array) -> bytes:
-    factors, integers = _round_int8(array)
-    return factors.astype("<f4").tobytes() + integers.tobytes()
-
-
 WEIGHTS: dict[str, tuple[Callable[[Array], bytes], Callable[[Array], Array]]] = {
-    "int8": (_pack_int8, lambda array: np.multiply(*_round_int8(array))),
+    "int8": (
+        lambda array: b"".join(part.astype(part.dtype.newbyteorder("<")).tobytes() for part in _round_int8(array)),
+        lambda array: np.multiply(*_round_int8(array)),
+    ),
     "float16": (lambda array: array.astype("<f2").tobytes(), lambda array: array.astype(np.float16)),
     "float32": (lambda array: array.astype("<f4").tobytes(), lambda array: array),
 }
@@ -160,22 +154,18 @@ def measure_increase(model: Model, kind: str) -> float:
     state, uniforms = model.start(_TEXTS), np.random.default_rng(1).random((_LENGTH, _TEXTS))
     generated, _ = model.engine.session(model.parameters).generate(state, start, uniforms, [SamplingParams()] * _TEXTS)
     text = np.concatenate([start[None], generated]).astype(model.alphabet.dtype)
-    before, after = (
-        model.engine.session(parameters).losses(state, text[:-1], text[1:])[0].mean()
-        for parameters in (model.parameters, round_weights(model.parameters, kind))
-    )
+    sessions = map(model.engine.session, (model.parameters, round_weights(model.parameters, kind)))
+    before, after = (session.losses(state, text[:-1], text[1:])[0].mean() for session in sessions)
     return float(after - before) if np.isfinite(after) else np.inf
 
 
 def _pack_arrays(model: Model, ngrams: NgramModel | None, weights: str) -> tuple[list[dict[str, Any]], bytes]:
     """Return name, type, shape and size of each array, and the bytes of all of them."""
-    packed = [
-        (name, kind := weights if array.ndim == 2 else "float32", array.shape, WEIGHTS[kind][0](array))
-        for name, array in {**model.parameters, "h": model.state.recurrent}.items()
-    ]
-    if ngrams is not None:
-        tables = ngrams.table.arrays()
-        packed += [(name, "uint32", words.shape, words.astype("<u8").tobytes()) for name, words in tables.items()]
+    matrices = {**model.parameters, "h": model.state.recurrent}
+    kinds = {name: weights if array.ndim == 2 else "float32" for name, array in matrices.items()}
+    packed = [(name, kind, matrices[name].shape, WEIGHTS[kind][0](matrices[name])) for name, kind in kinds.items()]
+    tables = {} if ngrams is None else ngrams.table.arrays()
+    packed += [(name, "uint32", words.shape, words.astype("<u8").tobytes()) for name, words in tables.items()]
     arrays = [{"name": name, "type": kind, "shape": shape, "size": len(data)} for name, kind, shape, data in packed]
     return arrays, b"".join(data for *_, data in packed)
 

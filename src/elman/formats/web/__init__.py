@@ -38,29 +38,20 @@ def page_routes(name: str, folder: Path) -> list[Route | Mount]:
 
 
 def render_file(template: Path, styles: list[Path], script: Path, sources: str = "", **values: Any) -> str:
-    """Render a page that is one file, whose content security policy allows its own style and script only.
-
-    The template of Jinja has the variables ``policy``, ``style``, ``script`` and `values`. The page starts with the
-    module `script`. `sources` are further sources that the policy allows: those of scripts, and other directives.
-    """
+    """Render a page that is one file, whose content security policy allows its own style and script only."""
+    # The template of Jinja has the variables ``policy``, ``style``, ``script`` and `values`. The page starts with the
+    # module `script`. `sources` are further sources that the policy allows: those of scripts, and other directives.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(
-        loader=FileSystemLoader(template.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+        loader=FileSystemLoader(template.parent), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     style, code = "".join(path.read_text("utf-8") for path in styles), inline_modules(script)
-    return environment.get_template(template.name).render(
-        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(code)}'{sources};"
-        " base-uri 'none'; form-action 'none'",
-        style=Markup(style),
-        script=Markup(code),
-        **values,
-    )
+    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(code)}'{sources};"
+    named = {"policy": f"{policy} base-uri 'none'; form-action 'none'", "style": Markup(style), "script": Markup(code)}
+    return environment.get_template(template.name).render(**named, **values)
 
 
 def _hash(text: str) -> str:
@@ -83,11 +74,9 @@ def pluralize(count: int, noun: str) -> str:
 
 
 def inline_modules(entry: Path) -> str:
-    """Return an ES module and all that it imports as one script without imports, for a page that is one file.
-
-    Every module becomes a function that returns its exports. Modules may only use named imports and exported
-    declarations, and files of the same name are not supported. ``../dom.js`` is a file that all pages share.
-    """
+    """Return an ES module and all that it imports as one script without imports, for a page that is one file."""
+    # Every module becomes a function that returns its exports. Modules may only use named imports and exported
+    # declarations, and files of the same name are not supported. ``../dom.js`` is a file that all pages share.
     scripts: dict[str, str] = {}
 
     def inline(module: Path) -> None:
