@@ -83,7 +83,7 @@ def score_by_elman(mask: str, by: str) -> Method:
 def mask_all(lines: Lines) -> list[str]:
     """Return lines with all masks applied."""
     masker = Masker("all")
-    return [masker.mask(line).text for line in lines]
+    return [masked.text for masked in masker.mask_lines(lines)]
 
 
 def score_by_ngram(training: Lines, testing: Lines, seed: int) -> Scores:

@@ -28,8 +28,8 @@ from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.text import Corpus
 from elman.training import checkpoints, limits
 from elman.training.callbacks import TrainingCallback
+from elman.training.checkpoints import Checkpoints
 from elman.training.health import HealthCheck
-from elman.training.records import Checkpoints
 from elman.training.run import Run
 from support.state import TEXT, snapshot
 from support.training import EXACT, assert_same, train

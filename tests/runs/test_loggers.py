@@ -130,8 +130,8 @@ def test_records_that_no_checkpoint_covers_are_dropped(corpus: Corpus, tmp_path:
 
 def test_logs_have_nothing_of_a_killed_run(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, other = tmp_path / "out", tmp_path / "other"
-    monkeypatch.setattr("elman.training.records.CHECKPOINT_UPDATES", 9)
-    monkeypatch.setattr("elman.training.records.CHECKPOINT_SHARE", np.inf)
+    monkeypatch.setattr("elman.training.checkpoints.CHECKPOINT_UPDATES", 9)
+    monkeypatch.setattr("elman.training.checkpoints.CHECKPOINT_SHARE", np.inf)
     with pytest.raises(KeyboardInterrupt):
         train(corpus, **OPTIONS, out=other, log=LOGS, callback=Killed(31))
     assert_logged(other)

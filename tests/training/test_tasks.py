@@ -13,12 +13,14 @@ from elman.runs.writer import RunWriter
 from elman.text import Corpus
 from elman.training import health as checks
 from elman.training.callbacks import TrainingCallback
+from elman.training.checkpoints import Checkpoints
 from elman.training.health import HealthCheck
 from elman.training.limits import Stopwatch, Timer
 from elman.training.loop import advance, perform_due
-from elman.training.records import Checkpoints, MetricsRows, Samples
+from elman.training.prior import PriorSwitch
+from elman.training.records import MetricsRows, Samples
 from elman.training.run import Run
-from elman.training.validation import PriorSwitch, Validation
+from elman.training.validation import Validation
 from support.training import EXACT, train
 
 

@@ -89,7 +89,7 @@ def write(model: Model, _: ModelInfo) -> bytes:
         producer_version=__version__, doc_string=" ".join(description.split()),
     )  # fmt: skip
     helper.set_model_props(proto, {METADATA_KEY: json.dumps(export_metadata(model))} | props)
-    return proto.SerializeToString(deterministic=True)
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
