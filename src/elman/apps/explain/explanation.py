@@ -132,9 +132,10 @@ def explain_indices(engine: Engine, parameters: Parameters, state: State, indice
     session = engine.session(parameters)
     nats, matched, candidates, probabilities, quantized = _record(session, parameters, state, indices, penalty)
     bits = (np.where(is_known, nats[:2] + penalty, unknown_nats(K)) / math.log(2)).astype(np.float32)
-    prior = (
-        None if ngrams is None else PriorExplanation(ngrams.order, bits[1], *_contributions(nats, K), matched=matched)
-    )
+    prior = None
+    if ngrams is not None:
+        counting, of_network = _contributions(nats, K)
+        prior = PriorExplanation(ngrams.order, bits[1], counting, of_network, matched)
     return Explanation(indices, bits[0], candidates, probabilities, quantized, list_units(network), prior)
 
 
