@@ -47,13 +47,9 @@ def logits(
 
 
 def loss_and_gradients(
-    parameters: Parameters,
-    state: State,
-    x: NDArray[np.unsignedinteger],
-    y: NDArray[np.unsignedinteger],
-    masks: list[Array] | None = None,
-    folds: Ints | None = None,
-) -> LossAndGradients:
+    parameters: Parameters, state: State, x: NDArray[np.unsignedinteger], y: NDArray[np.unsignedinteger],
+    masks: list[Array] | None = None, folds: Ints | None = None,
+) -> LossAndGradients:  # fmt: skip
     """Return the loss of one window, its gradients and its final state.
 
     Parameters

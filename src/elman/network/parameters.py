@@ -193,15 +193,9 @@ def layer(parameters: Parameters, number: int) -> Arrays:
 
 
 def initial_parameters(
-    net: Architecture,
-    std: float,
-    generator: np.random.RandomState,
-    dtype: np.typing.DTypeLike,
-    *,
-    orthogonal: bool = False,
-    ngrams: NgramModel | None = None,
-    alpha: float = INITIAL_ALPHA,
-) -> Parameters:
+    net: Architecture, std: float, generator: np.random.RandomState, dtype: np.typing.DTypeLike, *,
+    orthogonal: bool = False, ngrams: NgramModel | None = None, alpha: float = INITIAL_ALPHA,
+) -> Parameters:  # fmt: skip
     """Return initial parameters: U and W of every layer, then V, are drawn from a normal distribution, biases are zero.
 
     The bias of lstm's forget gate is 1, so that the cell state is remembered at first (Gers, Schmidhuber and Cummins,

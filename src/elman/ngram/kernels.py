@@ -215,12 +215,12 @@ def find_row_nodes(table, added, histories, bases, extras):
     n = table.order
     for r in range(len(histories)):
         for length in range(n + 1 if bases[r, 0] == NONE else 0):
-            base, extra = np.int64(0), np.int64(0) if added.sizes[0] > 0 else np.int64(NONE)
+            base = np.int64(0)
             for o in range(n - length, n):
                 symbol = np.int64(histories[r, o]) - 1
                 base = find_child(table, base, symbol) if symbol >= 0 else np.int64(NONE)
-                extra = find_extra(added, extra, symbol) if symbol >= 0 else np.int64(NONE)
-            bases[r, length], extras[r, length] = base, extra
+            bases[r, length] = base
+            extras[r, length] = find_context(added, histories, r, length) if added.sizes[0] > 0 else np.int64(NONE)
 
 
 @exact_step

@@ -5,7 +5,8 @@ K  size of the alphabet    T  characters    B  batch size    n  order
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,19 +84,12 @@ def keep_codes(discounts: NDArray[np.float64]) -> NDArray[np.float64]:
     return kept
 
 
-def make_added(nodes: int) -> Added:
-    """Return the counts of no text, with room for so many nodes."""
-    added = Added(np.ones(1, np.int64), np.zeros((max(1, nodes), WIDTH), np.int32))
-    added.nodes[:, CHILD : SIBLING + 1] = NONE
-    return added
-
-
 def grow(added: Added, nodes: int) -> Added:
     """Return a copy of counts, or of none, with room for so many nodes."""
-    size, larger = int(added.sizes[0]), make_added(max(nodes, len(added.nodes)))
-    if size:
-        larger.sizes[0], larger.nodes[:size] = size, added.nodes[:size]
-    return larger
+    size, larger = int(added.sizes[0]), np.zeros((max(nodes, len(added.nodes)), WIDTH), np.int32)
+    larger[:, CHILD : SIBLING + 1] = NONE
+    larger[:size] = added.nodes[:size]
+    return Added(np.array([max(1, size)]), larger)  # with the root
 
 
 class NgramReader:
@@ -119,8 +113,7 @@ def reader(model: NgramModel) -> NgramReader:
     """Return the compiled form of a model, which is made on first use."""
     if "numba" not in model.derived:
         model.derived["numba"] = NgramReader(model)
-    of_model: NgramReader = model.derived["numba"]
-    return of_model
+    return cast("NgramReader", model.derived["numba"])
 
 
 def make_table(model: NgramModel) -> Table:
@@ -158,13 +151,9 @@ def _with_cache(table: Table) -> Table:
     return table
 
 
-class _Level(NamedTuple):
-    """The contexts of one length, N of them, as `distribution` uses them."""
-
-    kept: NDArray[np.float64]  # (N, K): what the discounts leave of the characters' weights
-    shares: NDArray[np.float64]  # (N,): 1 / W_o, or 0 where no character is kept
-    rests: NDArray[np.float64]  # (N,): r_o, or 1 there
-    suffixes: Ints  # (N,): the context without its first character, among those of the level above
+_Level = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""Of the N contexts of one length: what the discounts leave of the characters' weights (N, K); 1 / W_o (N,), or 0 where
+no character is kept; and r_o (N,), or 1 there."""
 
 
 def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[NDArray[np.float64], Ints]:
@@ -173,8 +162,8 @@ def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[N
     The operations are those of `distribution`, in its order, so that both return the same bits. A kernel that did this
     once per model would take a second to compile.
     """
-    read, has_fold = list[_Level](), fold < table.folds
-    suffixes = keys = matched = np.zeros(1, np.intp)
+    read, ends, has_fold = list[_Level](), list[Ints](), fold < table.folds
+    suffixes = keys = matched = np.zeros(1, np.intp)  # each context without its first character
     is_found = np.ones(1, np.bool_)
     for o, level in enumerate(levels):
         firsts, N = table.firsts[level.start : level.stop + 1].astype(np.intp), level.stop - level.start
@@ -190,25 +179,21 @@ def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[N
             shares = is_found / np.maximum(weights + CODES[rests[level]], 1)
             sums = np.bincount(parents, values, N) / 1.0
         np.add.at(kept, (parents, symbols), values)  # a file may contain a character twice
-        read.append(_Level(kept, shares, np.where(is_found, 1.0 - sums * shares, 1.0), suffixes))  # (6)
+        read.append((kept, shares, np.where(is_found, 1.0 - sums * shares, 1.0)))  # (6)
+        ends = [*(contexts[suffixes] for contexts in ends), np.arange(N)]
         matched = np.where(is_found, o, matched[suffixes])  # (7)
         places = np.searchsorted(keys, suffixes[parents] * table.K + symbols) if o > 0 else np.zeros_like(parents)
         suffixes, keys = np.minimum(places, len(keys) - 1), parents * table.K + symbols
-    return _interpolate(read, table.K), matched
+    return _interpolate(read, ends, table.K), matched
 
 
-def _interpolate(levels: list[_Level], K: int) -> NDArray[np.float64]:
-    """Return q (contexts, K) after the contexts of the last level."""
-    ends = [np.arange(len(levels[-1].shares))]  # of each context, the context of every level that ends it
-    for level in levels[:0:-1]:
-        ends.insert(0, level.suffixes[ends[0]])
-    factor = np.ones(len(ends[0]))
-    for level, contexts in zip(levels, ends, strict=True):
-        factor *= level.rests[contexts]
+def _interpolate(levels: list[_Level], ends: list[Ints], K: int) -> NDArray[np.float64]:
+    """Return q (contexts, K) after the contexts of the last level; `ends` has those of every level that end each."""
+    factor = np.asarray(math.prod(level[2][contexts] for level, contexts in zip(levels, ends, strict=True)))
     q, factor = np.repeat((1.0 / K * factor)[:, None], K, axis=1), np.ones_like(factor)  # (4)
-    for level, contexts in zip(levels[::-1], ends[::-1], strict=True):
-        q += level.kept[contexts] * (level.shares[contexts] * factor)[:, None]  # (5)
-        factor *= level.rests[contexts]
+    for (kept, shares, rests), contexts in zip(levels[::-1], ends[::-1], strict=True):
+        q += kept[contexts] * (shares[contexts] * factor)[:, None]  # (5)
+        factor *= rests[contexts]
     return q
 
 

@@ -45,7 +45,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,8 +254,7 @@ def ngram_counts(model: NgramModel) -> NgramCounts:
     """Return the counts of a model, which are made on first use."""
     if "numpy" not in model.derived:
         model.derived["numpy"] = NgramCounts(model)
-    counts: NgramCounts = model.derived["numpy"]
-    return counts
+    return cast("NgramCounts", model.derived["numpy"])
 
 
 def read(

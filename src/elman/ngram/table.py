@@ -52,8 +52,7 @@ def encode_counts(counts: ArrayLike) -> NDArray[np.uint8]:
     numbers = np.asarray(counts, np.int64)
     shifts = np.maximum(np.frexp(numbers)[1] - 4, 0)
     codes = 8 * shifts + (numbers + (1 << shifts >> 1) >> shifts)
-    nearest: NDArray[np.uint8] = np.minimum(codes, len(CODES) - 1).astype(np.uint8)
-    return nearest
+    return np.asarray(np.minimum(codes, len(CODES) - 1), np.uint8)
 
 
 def symbol_bits(K: int) -> int:

@@ -47,12 +47,11 @@ def write_output(path: Path, data: Data) -> None:
     with _report_errors(path):
         is_stream = path.is_char_device() or path.is_block_device() or path.is_fifo()
         # Standard output may be redirected to a file, to which /dev/stdout is a link.
-        is_stream = is_stream or make_absolute(path).startswith(("/dev/", "/proc/"))
-        if is_stream:
+        if is_stream or make_absolute(path).startswith(("/dev/", "/proc/")):
             with path.open("wb") as file:
                 file.writelines(_pieces(data))
-    if not is_stream:
-        replace_file(path, data)
+            return
+    replace_file(path, data)
 
 
 def replace_file(path: Path, data: Data) -> None:
@@ -132,10 +131,7 @@ def parse_strict_json(text: str) -> Any:
     """Parse a JSON text without duplicate keys, numbers that are not finite, and deep nesting."""
     try:
         return json.loads(
-            text,
-            object_pairs_hook=_reject_duplicate_keys,
-            parse_constant=_reject_constant,
-            parse_float=_parse_finite_float,
+            text, object_pairs_hook=_reject_duplicate_keys, parse_constant=_reject_constant, parse_float=_parse_float
         )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -152,7 +148,7 @@ def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not valid JSON")
 
 
-def _parse_finite_float(digits: str) -> float:
+def _parse_float(digits: str) -> float:
     if math.isfinite(number := float(digits)):
         return number
     raise ValueError("a number exceeds the range of float64")

@@ -108,20 +108,10 @@ def compare_gradients(engine: Engine, state: TrainState, windows: Windows) -> di
 
 
 def check_engine(
-    engine: Engine,
-    *,
-    K: int = 7,
-    m: int = 4,
-    T: int = 5,
-    updates: int = 10,
-    dtype: np.typing.DTypeLike = np.float64,
-    cell: str = "rnn",
-    layers: int = 1,
-    batch_size: int = 1,
-    optimizer: Optimizer = REFERENCE_OPTIMIZER,
-    ngram_order: int = 0,
-    lines: bool = False,
-) -> EngineComparison:
+    engine: Engine, *, K: int = 7, m: int = 4, T: int = 5, updates: int = 10, dtype: np.typing.DTypeLike = np.float64,
+    cell: str = "rnn", layers: int = 1, batch_size: int = 1, optimizer: Optimizer = REFERENCE_OPTIMIZER,
+    ngram_order: int = 0, lines: bool = False,
+) -> EngineComparison:  # fmt: skip
     """Compare `engine` with the reference.
 
     Parameters

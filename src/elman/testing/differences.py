@@ -102,12 +102,9 @@ class _Window(NamedTuple):
 
 
 def central_differences(
-    parameters: Parameters,
-    state: State,
-    windows: Windows,
-    on_progress: OnProgress = lambda fraction: None,
+    parameters: Parameters, state: State, windows: Windows, on_progress: OnProgress = lambda fraction: None,
     chosen: Mapping[str, Components] | None = None,
-) -> Arrays:
+) -> Arrays:  # fmt: skip
     """Return (L(theta + step) - L(theta - step)) / (2 step) for the components of every array; L sums the windows.
 
     Those of the recurrent part of the initial state of every window are under ``h0``. `chosen` are the flat indices of
@@ -153,9 +150,7 @@ class _Losses:
         self.methods = {name: self._choose(name) for name in self.arrays}
 
     def _read(self, state: State, x: Indices, y: Indices) -> _Window:
-        prior, _ = self.parameters.prior.read(state, x)
-        if prior is not None:
-            prior = PriorValues(prior.log_q[:, None], prior.matched[:, None])
+        prior = _part(self.parameters.prior.read(state, x)[0], np.s_[:, None])
         _, states, h = bptt.forward(self.parameters, state.recurrent[None], x[:, None])
         recurrent = np.concatenate(states, axis=-1)
         return _Window(x, y, prior, recurrent, h, _losses(self.parameters, h, y, prior))
@@ -239,7 +234,7 @@ def _sum(losses: Array) -> Array:
     return np.asarray(np.ascontiguousarray(losses.T).sum(axis=-1))
 
 
-def _part(prior: PriorValues | None, steps: slice) -> PriorValues | None:
+def _part(prior: PriorValues | None, steps: Any) -> PriorValues | None:
     return prior and PriorValues(prior.log_q[steps], prior.matched[steps])
 
 

@@ -55,24 +55,12 @@ class GradientCheck:
 
 
 def gradcheck(
-    corpus: Source | Sequence[Source] | Corpus = "python-docs",
-    *,
-    hidden_size: int | None = None,
-    seq_length: int | None = None,
-    points: int | None = None,
-    cell: str = "rnn",
-    layers: int = 1,
-    ngram_order: int = 0,
-    lines: bool = False,
-    full: bool = False,
-    zero_state: bool = False,
-    engine: str = DEFAULT_ENGINE,
-    seed: int = 400,
-    encoding: str = "utf-8",
-    keep_crlf: bool = False,
-    on_progress: OnProgress | None = None,
+    corpus: Source | Sequence[Source] | Corpus = "python-docs", *, hidden_size: int | None = None,
+    seq_length: int | None = None, points: int | None = None, cell: str = "rnn", layers: int = 1, ngram_order: int = 0,
+    lines: bool = False, full: bool = False, zero_state: bool = False, engine: str = DEFAULT_ENGINE, seed: int = 400,
+    encoding: str = "utf-8", keep_crlf: bool = False, on_progress: OnProgress | None = None,
     loss_and_gradients: Callable[..., LossAndGradients] | None = None,
-) -> list[GradientCheck]:
+) -> list[GradientCheck]:  # fmt: skip
     """Check the gradients of an engine against central differences, in float64.
 
     The initial hidden state is not zero by default: at zero, the most common mistake, leaving h_0 out of dW, cannot be

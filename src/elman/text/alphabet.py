@@ -110,10 +110,9 @@ class CodePointIndex:
     def add(self, characters: str, indices: ArrayLike) -> None:
         """Assign indices to characters."""
         points = code_points(characters)
-        size = int(points.max(initial=0)) + 2
-        if size > len(self.index_of):
-            missing = np.full(size - len(self.index_of), _UNKNOWN, np.int32)
-            self.index_of = np.concatenate([self.index_of, missing])
+        missing = int(points.max(initial=0)) + 2 - len(self.index_of)
+        if missing > 0:
+            self.index_of = np.pad(self.index_of, (0, missing), constant_values=_UNKNOWN)
         self.index_of[points] = indices
 
     def encode(self, text: str) -> Iterator[NDArray[np.int32]]:

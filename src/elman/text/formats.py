@@ -182,14 +182,13 @@ def describe_newlines(translated: Iterable[str]) -> str:
 # --- Records: each becomes its field's value and a line feed; those without the field are skipped ---
 
 RECORD_FORMATS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "CSV", ".tsv": "TSV"}
-"""Suffix of a file of records -> its format, see `elman.text.formats`."""
+"""Suffix of a file of records -> its format."""
+_COMPRESSED = re.compile(r"(\.(gz|bz2|xz|zst))+$")
 
 
 def find_record_format(path: str) -> str:
     """Return the format of a file of records, which may be compressed, by its suffix; empty if it has none."""
-    name = Path(path.lower()).name
-    for suffix in (".gz", ".bz2", ".xz", ".zst"):
-        name = name.removesuffix(suffix)
+    name = _COMPRESSED.sub("", Path(path.lower()).name)
     return RECORD_FORMATS.get(Path(name).suffix, "")
 
 

@@ -114,14 +114,17 @@ class Masker:
         return " ".join(f"{option[name]:{value}}" for name, value in given.items() if value)
 
     @property
+    def _masks(self) -> dict[str, Mask]:
+        return {name: MASKS[name] for name in self.names.split(",") if name}
+
+    @property
     def _pattern(self) -> str:
         # The user's expression comes first and in no group, so that its numbered references stay valid.
         regex, rest = self.regex, _INLINE_FLAGS.sub("", self.regex)
         flags = "".join(sorted(set(regex.removesuffix(rest)) - set("(?)")))
         end = "\n" if "x" in flags else ""  # of a comment
         own = [f"(?{flags}:{rest}{end})"] if regex else []
-        named = [f"(?P<{name}>{MASKS[name].pattern})" for name in self.names.split(",") if name]
-        return "|".join(own + named)
+        return "|".join(own + [f"(?P<{name}>{mask.pattern})" for name, mask in self._masks.items()])
 
     def mask_lines(self, lines: Sequence[str]) -> list[MaskedLine]:
         """Return lines with every match replaced by a symbol."""
@@ -146,8 +149,8 @@ class Masker:
     def legend(self) -> dict[str, str]:
         """Return what each symbol stands for."""
         own = {REGEX_SYMBOL: f"matches of {self.regex}"} if self.regex else {}
-        masks = {name: MASKS[name] for name in self.names.split(",") if name}
-        return own | {mask.symbol: f"{name}: {mask.description}".replace("`", "") for name, mask in masks.items()}
+        masks = self._masks.items()
+        return own | {mask.symbol: f"{name}: {mask.description}".replace("`", "") for name, mask in masks}
 
 
 def describe_symbols(legend: dict[str, str]) -> dict[str, tuple[str, str]]:

@@ -35,18 +35,10 @@ _MARKS = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codec
 
 
 def read_corpus(
-    source: Source | Sequence[Source] | Corpus,
-    *,
-    encoding: str = "utf-8",
-    keep_crlf: bool = False,
-    field: str = "",
-    alphabet: Alphabet | None = None,
-    extend: bool = False,
-    min_count: int = 0,
-    lines: bool = False,
-    masker: Masker | None = None,
-    max_chars: int | None = None,
-) -> Corpus:
+    source: Source | Sequence[Source] | Corpus, *, encoding: str = "utf-8", keep_crlf: bool = False, field: str = "",
+    alphabet: Alphabet | None = None, extend: bool = False, min_count: int = 0, lines: bool = False,
+    masker: Masker | None = None, max_chars: int | None = None,
+) -> Corpus:  # fmt: skip
     r"""Read a text from one or several files: paths, open files, a list of these, or a corpus.
 
     The string ``-`` is standard input, and the name of a built-in text is that text, even if there is a file of that

@@ -34,13 +34,7 @@ from elman.network.cells import CELL_STATE, HIDDEN_STATE, CellSpec
 from elman.network.ops import Array, Arrays, Input, add_outer, outer, product, sigmoid, total
 
 SPEC = CellSpec(
-    name="lstm",
-    title="LSTM",
-    label="LSTM",
-    gates=("i", "f", "g", "o"),
-    module=__name__,
-    state=(HIDDEN_STATE, CELL_STATE),
-    keep_gate=1,
+    "lstm", "LSTM", "LSTM", gates=("i", "f", "g", "o"), module=__name__, state=(HIDDEN_STATE, CELL_STATE), keep_gate=1
 )
 
 
