@@ -103,18 +103,14 @@ def export_metadata(model: Model) -> dict[str, Any]:
     """Return the metadata of a model: its architecture, its characters, its initial state, and its n-gram prior."""
     net, ngrams, masker = model.parameters.architecture, model.parameters.ngrams, model.masker
     vectors = model.state.recurrent.reshape(net.layers, net.state_vectors, net.m)
-    return {
-        "format": FORMAT,
-        "cell": net.cell,
-        "layers": net.layers,
-        "hidden_size": net.m,
-        "alphabet": model.alphabet.characters,
-        "folds": model.alphabet.has_unknown,
-        **({_LINES_KEY: True} if model.is_of_lines else {}),
-        **(dict(zip(_MASK_KEYS, (masker.names, masker.regex), strict=True)) if masker else {}),
-        "state": {name: vectors[:, n].tolist() for n, name in enumerate(initial_state_names(net))},
-        **({NGRAM_KEY: describe_prior(ngrams)} if ngrams else {}),
-    }
+    metadata: dict[str, Any] = {"format": FORMAT, "cell": net.cell, "layers": net.layers, "hidden_size": net.m}
+    metadata |= {"alphabet": model.alphabet.characters, "folds": model.alphabet.has_unknown}
+    if model.is_of_lines:
+        metadata[_LINES_KEY] = True
+    if masker:
+        metadata |= zip(_MASK_KEYS, (masker.names, masker.regex), strict=True)
+    metadata["state"] = {name: vectors[:, n].tolist() for n, name in enumerate(initial_state_names(net))}
+    return metadata | ({NGRAM_KEY: describe_prior(ngrams)} if ngrams else {})
 
 
 def describe_prior(ngrams: NgramModel) -> dict[str, Any]:

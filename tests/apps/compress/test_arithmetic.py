@@ -19,13 +19,11 @@ def test_functions_are_close_to_the_true_ones() -> None:
     x = np.linspace(-21.5, 21.5, 20_001, dtype=np.float32)
     wide = x.astype(np.float64)
     assert max(abs(arithmetic.exp(number) / np.exp(float(number)) - 1) for number in x[::7]) < FIXED_FUNCTIONS
-    for replace, expected in (
-        (arithmetic.apply_tanh, np.tanh(wide)),
-        (arithmetic.apply_sigmoid, 1 / (1 + np.exp(-wide))),
-    ):
-        y = x.copy()
-        replace(y)
-        np.testing.assert_allclose(y, expected, rtol=0, atol=FIXED_FUNCTIONS)
+    sigmoids = [arithmetic.sigmoid(number) for number in x[::7]]
+    np.testing.assert_allclose(sigmoids, 1 / (1 + np.exp(-wide[::7])), rtol=0, atol=FIXED_FUNCTIONS)
+    y = np.empty_like(x)
+    arithmetic.set_tanh(x, y)
+    np.testing.assert_allclose(y, np.tanh(wide), rtol=0, atol=FIXED_FUNCTIONS)
 
 
 def test_functions_are_finite_and_exact_where_they_saturate() -> None:

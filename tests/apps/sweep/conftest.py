@@ -12,4 +12,4 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Objective, "train_once", train_here)
     monkeypatch.setattr("elman.training.loop.save_plot", lambda *_: None)
-    monkeypatch.setattr("elman.training.train.save_plot", lambda *_: None)
+    monkeypatch.setattr("elman.training.api.save_plot", lambda *_: None)

@@ -68,17 +68,10 @@ def tanh(x):
 
 
 @exact
-def apply_sigmoid(a):
-    """Replace a vector by its sigmoid."""
-    for i in range(len(a)):
-        a[i] = sigmoid(a[i])
-
-
-@exact
-def apply_tanh(a):
-    """Replace a vector by its tanh."""
-    for i in range(len(a)):
-        a[i] = tanh(a[i])
+def set_tanh(a, y):
+    """Set y = tanh(a), vectors."""
+    for i in range(len(y)):
+        y[i] = tanh(a[i])
 
 
 @exact

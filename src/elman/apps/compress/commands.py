@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -79,14 +79,14 @@ def compress(
     with _Source(file) as original, show_progress("compressing", original.size(), quiet=quiet or as_json) as show:
         pieces = iter(lambda: original.read(MEMBER_SIZE), b"")
         compressed_bytes = _write(path, compress_pieces(pieces, loaded, mode, show))
-    metrics = {
-        "bytes": original.bytes,
-        "compressed_bytes": compressed_bytes,
-        "chars": original.chars,
-        "bits_per_char": 8 * compressed_bytes / original.chars if original.chars else None,
-        "ratio": original.bytes / compressed_bytes,
-    }
     if as_json or path is not None:
+        bits = 8 * compressed_bytes / original.chars if original.chars else None
+        metrics: dict[str, Any] = {
+            "bytes": original.bytes,
+            "compressed_bytes": compressed_bytes,
+            "chars": original.chars,
+        }
+        metrics |= {"bits_per_char": bits, "ratio": original.bytes / compressed_bytes}
         print_results(metrics, as_json, show_metrics)
     return 0
 

@@ -108,10 +108,8 @@ def read_header(member: bytes) -> tuple[Header, int]:
     if version == VERSION and code == MEMBERS:
         raise corrupt_file_error("a member has members of its own")
     if version != VERSION or code not in modes:
-        raise ElmanError(
-            f"the file has format {version}.{code} of a newer Elman; this version reads format {VERSION} with the codes"
-            f" {', '.join(map(str, (*modes, MEMBERS)))}: upgrade Elman"
-        )
+        known = f"this version reads format {VERSION} with the codes {', '.join(map(str, (*modes, MEMBERS)))}"
+        raise ElmanError(f"the file has format {version}.{code} of a newer Elman; {known}: upgrade Elman")
     N, offset = _read_varint(member, 1)
     if N > MEMBER_SIZE:
         raise corrupt_file_error("a member has more tokens than any that Elman writes")

@@ -17,12 +17,13 @@ import numpy as np
 from elman.apps.compress.arithmetic import (
     Floats,
     add_matmul,
-    apply_sigmoid,
-    apply_tanh,
     axpy,
     copy,
     exact,
     exact_inline,
+    set_tanh,
+    sigmoid,
+    tanh,
 )
 from elman.errors import ElmanError, option
 from elman.network import Architecture, Parameters, layer_names, suffix
@@ -92,8 +93,7 @@ def read_characters(network, x, reads):
                 lstm_step(a, state[p + 1], after[p + 1], h)
             else:
                 for r in range(R):
-                    apply_tanh(a[r])
-                    copy(a[r], h[r])
+                    set_tanh(a[r], h[r])
         p += len(state) // L
     V, at = cut(theta, at, m * K)
     for r in range(R):
@@ -115,45 +115,35 @@ def cut(theta, at, size):
 @exact
 def gru_step(a, k, before, h):
     """Set h (R, m) from U x + b in a and W h + (0, 0, d) in k, both (R, 3 m), and the h `before`."""
-    # The equations are (1) to (5) of `elman.network.cells.gru`; a and k are overwritten.
     R, m = h.shape
     for r in range(R):
-        axpy(a[r, : 2 * m], _ONE, k[r, : 2 * m])
-        apply_sigmoid(a[r, : 2 * m])
-        set_gru_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m :], k[r, 2 * m :], before[r], h[r])
+        set_gru_output(
+            a[r, :m], a[r, m : 2 * m], a[r, 2 * m :], k[r, :m], k[r, m : 2 * m], k[r, 2 * m :], before[r], h[r]
+        )
 
 
 @exact
-def set_gru_output(r, z, a, q, before, h):
-    """Set h from the gates r and z, a = U_n x + b_n and q = W_n h + d, all vectors (m,); a becomes n."""
+def set_gru_output(i_r, i_z, i_n, k_r, k_z, k_n, before, h):
+    """Set h, vectors (m,), by (1) to (5) of `elman.network.cells.gru`."""
     for i in range(len(h)):
-        a[i] = a[i] + r[i] * q[i]
-    apply_tanh(a)
-    for i in range(len(h)):
-        h[i] = (_ONE - z[i]) * a[i] + z[i] * before[i]
+        z, n = sigmoid(i_z[i] + k_z[i]), tanh(i_n[i] + sigmoid(i_r[i] + k_r[i]) * k_n[i])
+        h[i] = (_ONE - z) * n + z * before[i]
 
 
 @exact
 def lstm_step(a, before, s, h):
-    """Set s and h (R, m) from W h + U x + b in a (R, 4 m), which is overwritten, and the s `before`."""
-    # The equations are (1) to (4) of `elman.network.cells.lstm`.
+    """Set s and h (R, m) from W h + U x + b in a (R, 4 m) and the s `before`."""
     R, m = h.shape
     for r in range(R):
-        apply_sigmoid(a[r, : 2 * m])
-        apply_tanh(a[r, 2 * m : 3 * m])
-        apply_sigmoid(a[r, 3 * m :])
         set_lstm_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m : 3 * m], a[r, 3 * m :], before[r], s[r], h[r])
 
 
 @exact
-def set_lstm_output(i, f, g, o, before, s, h):
-    """Set s and h from the gates, all vectors (m,)."""
-    for n in range(len(s)):
-        s[n] = f[n] * before[n] + i[n] * g[n]
-    copy(s, h)
-    apply_tanh(h)
-    for n in range(len(s)):
-        h[n] = o[n] * h[n]
+def set_lstm_output(a_i, a_f, a_g, a_o, before, s, h):
+    """Set s and h, vectors (m,), by (1) to (4) of `elman.network.cells.lstm`."""
+    for n in range(len(h)):
+        s[n] = sigmoid(a_f[n]) * before[n] + sigmoid(a_i[n]) * tanh(a_g[n])
+        h[n] = sigmoid(a_o[n]) * tanh(s[n])
 
 
 @OVERFLOWS

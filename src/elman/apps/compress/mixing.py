@@ -131,13 +131,9 @@ def shift_context(mixture, x, reads):
 
 def make_mixture(K: int, alpha: Floats, R: int, start: int) -> Mixture:
     """Return the mixture of R rows that begin with the character `start`; alpha (n + 1,) is (0,) without a prior."""
-    return Mixture(
-        by_order=np.stack([np.full(len(alpha), INITIAL_NETWORK_WEIGHT), alpha], 1).astype(np.float32),
-        by_last=np.zeros((K, 2), np.float32),
-        match=np.full((MODELS, LENGTHS), INITIAL_MATCH_WEIGHT, np.float32),
-        first=np.zeros((K, K), np.float32),
-        second=np.zeros((min(K * K, max(MAX_BIASES // K, 1)), K), np.float32),
-        before=np.full(R, start, np.int64),
-        last=np.full(R, start, np.int64),
-        gradient=np.zeros(K, np.float32),
-    )
+    by_order = np.stack([np.full(len(alpha), INITIAL_NETWORK_WEIGHT), alpha], 1).astype(np.float32)
+    match = np.full((MODELS, LENGTHS), INITIAL_MATCH_WEIGHT, np.float32)
+    shapes = (K, 2), (K, K), (min(K * K, max(MAX_BIASES // K, 1)), K), K
+    by_last, first, second, gradient = (np.zeros(shape, np.float32) for shape in shapes)
+    before, last = np.full((2, R), start, np.int64)
+    return Mixture(by_order, by_last, match, first, second, before, last, gradient)

@@ -179,12 +179,12 @@ def _record(
     return nats, matched, candidates[num_read], probabilities[num_read], quantized
 
 
-def _contributions(nats: NDArray[np.float64], K: int) -> Floats:
-    """Return the contributions of counting and of the network (2, N), given the R costs of each character (R, N)."""
+def _contributions(nats: NDArray[np.float64], K: int) -> tuple[Floats, Floats]:
+    """Return the contributions of counting and of the network, given the R costs of each character, (R, N)."""
     both, _, counting, network = -nats / math.log(2)
     none = -math.log2(K)
-    first, second = counting - none + both - network, network - none + both - counting  # (1), (2)
-    return np.stack([first / 2, second / 2]).astype(np.float32)
+    by_counting, by_network = counting - none + both - network, network - none + both - counting
+    return (by_counting / 2).astype(np.float32), (by_network / 2).astype(np.float32)  # (1), (2)
 
 
 def _predict(

@@ -153,19 +153,17 @@ def describe_app(by_name: dict[str, Model], settings: Settings) -> Schema:
         described = _describe(operation, schema_of, [*by_name])
         paths[operation.path] = {method.lower(): described for method in operation.methods}
     error = _content({JSON: schema_of[ErrorResponse]})
+    about = "Character-level language models behind the OpenAI completions API. A token is a character."
+    components = {
+        "schemas": definitions["$defs"],
+        "responses": {f"Error{status}": {"description": text} | error for status, text in ERRORS.items()},
+        "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+    }
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Elman",
-            "version": __version__,
-            "description": "Character-level language models behind the OpenAI completions API. A token is a character.",
-        },
+        "info": {"title": "Elman", "version": __version__, "description": about},
         "paths": paths,
-        "components": {
-            "schemas": definitions["$defs"],
-            "responses": {f"Error{status}": {"description": text} | error for status, text in ERRORS.items()},
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        },
+        "components": components,
         "security": [{"key": []}] if settings.api_key else [],
     }
 

@@ -205,10 +205,8 @@ class ContinuousBatcher:
         characters, after = self._session.generate(states, x, uniforms, sampling)
         self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
         logits = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
-        dispatch(
-            (each.job, each.append(characters[:, b], after.select(b), logits.get(b)))
-            for b, each in enumerate(sequences)
-        )
+        numbered = [*enumerate(sequences)]
+        dispatch((each.job, each.append(characters[:, b], after.select(b), logits.get(b))) for b, each in numbered)
 
     def _read_again(self, sequences: list[Sequence], states: State, x: NDArray[np.intp]) -> dict[int, Array]:
         """Return the logits after each of x (n, B), by column, where log-probabilities are requested."""

@@ -244,11 +244,9 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     counted = Counted if is_counted else Annotated[Counted, WithJsonSchema({"type": "null"})]
     about = f"The n-gram prior, which the model must have, also counts the prompt. {NOT_OPENAI}"
     prompts = _field(prompt | _list_of(prompt, 1, MAX_PROMPTS), "", several)
-    arguments: dict[type[RequestBody], dict[str, Any]] = {
-        CompletionRequest: {"prompt": prompts, "adapt": _field(counted, None, about)} | generation,
-        TokenizeRequest: {},
-        DetokenizeRequest: {"tokens": _field(_list_of(index), ..., "Indices of characters.")},
-    }
+    tokens = _field(_list_of(index), ..., "Indices of characters.")
+    arguments: dict[type[RequestBody], dict[str, Any]] = {TokenizeRequest: {}, DetokenizeRequest: {"tokens": tokens}}
+    arguments[CompletionRequest] = {"prompt": prompts, "adapt": _field(counted, None, about)} | generation
     options: dict[str, Any] = {"__cls_kwargs__": {"use_attribute_docstrings": False}, "model": model}  # has its own
     return {base: create_model(base.__name__, __base__=base, **options, **own) for base, own in arguments.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
@@ -120,7 +120,6 @@ def _handle(request: Request, error: Exception) -> Response:
     return APIError(500, "internal server error; see the server's log", "internal_error", headers=headers).response()
 
 
-EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Response]] = dict.fromkeys(
-    (APIError, HTTPException, ClientDisconnect, Exception), _handle
-)
+_HANDLED: tuple[Any, ...] = (APIError, HTTPException, ClientDisconnect, Exception)
+EXCEPTION_HANDLERS = dict.fromkeys(_HANDLED, _handle)
 """Exception handlers of the applications, by exception type."""
