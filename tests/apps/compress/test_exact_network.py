@@ -1,7 +1,5 @@
 """The codec's network is that of the mathematics."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,6 @@ from elman.apps.compress.exact_network import make_network, read_characters, rou
 from elman.model import Model
 from elman.network import loss_and_gradients
 from support.codec_models import K, make_model
-from support.processes import run_in_a_process
 from support.tolerances import FIXED_FUNCTIONS
 
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1), ("lstm", 3)])
@@ -43,25 +40,3 @@ def test_a_row_that_reads_nothing_does_not_change(cell: str, layers: int) -> Non
     np.testing.assert_array_equal(network.state[:, 1], state[:, 1])
     np.testing.assert_array_equal(network.logits[1], logits[1])
     assert not np.array_equal(network.state[:, 0], state[:, 0])
-
-
-LOAD = """
-import sys
-from pathlib import Path
-
-import numpy as np
-from elman.apps.compress.exact_network import gru_step
-a, h = np.ones((2, 6), np.float32), np.zeros((2, 2), np.float32)
-gru_step(a, a.copy(), h.copy(), h)
-print(h[0, 0], "numba" in sys.modules)
-"""
-
-
-def test_a_stored_kernel_is_loaded_with_those_it_calls_and_without_numba(tmp_path: Path) -> None:
-    printed = []
-    for _ in range(4):
-        printed.append(run_in_a_process(LOAD, tmp_path))
-        if len(printed) == 2:  # the third process compiles it again, for what the first has stored
-            next(tmp_path.rglob("*.sigmoids-*.kernel")).unlink()
-    value, _ = printed[0].split()
-    assert [each.split() for each in printed] == [[value, str(compiles)] for compiles in (True, False, True, False)]

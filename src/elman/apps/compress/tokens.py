@@ -63,9 +63,7 @@ def _index(alphabet: Alphabet) -> CodePointIndex:
     K = len(alphabet)
     index = CodePointIndex(lambda unknown: K)
     index.add(alphabet.characters, np.arange(K))
-    if alphabet.has_unknown:
-        index.add(alphabet.characters[-1], K)
-    index.add(_SURROGATES, K)
+    index.add(_SURROGATES + (alphabet.characters[-1] if alphabet.has_unknown else ""), K)
     return index
 
 

@@ -62,13 +62,7 @@ def _compile(source: str) -> CodeType:
 
 
 def load_solution(task: str, faults: Iterable[Fault] = (), cell: str = "rnn", **names: Any) -> dict[str, Any]:
-    """Return the functions of the solution with mistakes.
-
-    Raises
-    ------
-    LookupError
-        If a change has nothing to replace, because another one has.
-    """
+    """Return the functions of the solution with mistakes; a `LookupError` if a change has nothing to replace."""
     sources = read_solution(cell)
     changed = (*FUNCTIONS[task], "adagrad") if task == "train" else FUNCTIONS[task]
     own = {name: sources[name] for name in changed if name in sources}

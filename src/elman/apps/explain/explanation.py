@@ -69,10 +69,8 @@ class PriorExplanation:
     surprisal: Floats
     """(N,): -log2 q of the n-gram model alone; NaN for the first known character, which nothing precedes."""
     counting: Floats
-    network: Floats
-    """(N,): The contributions (1) and (2); NaN for the first known character and for unknown ones."""
-    matched: NDArray[np.uint8]
-    """(N,): The matched order; 0 where there is none."""
+    network: Floats  # (N,): the contributions (1) and (2); NaN for the first known character and for unknown ones
+    matched: NDArray[np.uint8]  # (N,): the matched order; 0 where there is none
 
     def means(self) -> dict[str, float]:
         """Return means in nats per character: q alone, over all characters predicted, and the contributions."""
@@ -90,21 +88,17 @@ class PriorExplanation:
 class Explanation:
     """A text with a network's surprisal, predictions and activations."""
 
-    indices: Indices
-    """(N,): K or more is an unknown character."""
+    indices: Indices  # (N,): K or more is an unknown character
     surprisal: Floats
     """(N,): -log2 of the probability that the network gave to the character, in bits; NaN for the first known
     character, which nothing precedes."""
-    candidates: Indices
-    """(N, C): The most likely characters at each position, in descending order."""
-    probabilities: Floats
-    """(N, C): Their probabilities; 0 until the first known character has been read."""
+    candidates: Indices  # (N, C): the most likely characters at each position, in descending order
+    probabilities: Floats  # (N, C): their probabilities; 0 until the first known character has been read
     quantized: QuantizedActivations
     """(N, D): The activation of every unit after the character has been read, or skipped if it is unknown; see
     `dequantize`."""
     units: tuple[Unit, ...]
-    prior: PriorExplanation | None = None
-    """None for a network without an n-gram prior, or whose prior is off."""
+    prior: PriorExplanation | None = None  # None for a network without an n-gram prior, or whose prior is off
 
     @property
     def chars(self) -> int:

@@ -96,14 +96,11 @@ class ExplainPage:
 
     name: str
     network: Architecture
-    alphabet: Alphabet
-    """The model's, followed by the unknown characters of the text."""
+    alphabet: Alphabet  # the model's, followed by the unknown characters of the text
     explanation: Explanation
     probes: list[FeatureProbe]
-    legend: dict[str, str] = field(default_factory=dict)
-    """What the symbols of the model's masks stand for."""
-    replaced: dict[int, str] = field(default_factory=dict)
-    """What each of them replaces, by its position."""
+    legend: dict[str, str] = field(default_factory=dict)  # what the symbols of the model's masks stand for
+    replaced: dict[int, str] = field(default_factory=dict)  # what each of them replaces, by its position
 
     @classmethod
     def from_corpus(cls, model: Model, corpus: Corpus) -> ExplainPage:

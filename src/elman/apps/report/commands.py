@@ -79,8 +79,8 @@ def report(
     if compare is not None:
         if corpus or settings or resume or submission is not None:
             raise ElmanError("--compare takes two finished reports, and no text or setting")
-        page = {"page": str(compare_reports(*compare, out=out))}
-        print_results(page, as_json, lambda results: print(results["page"]))
+        page = str(compare_reports(*compare, out=out))
+        print_results({"page": page}, as_json, lambda _: print(page))
         return 0
     texts = [str(each) for each in corpus] or [choose_corpus() or DEFAULT_TEXT]
     phases: dict[str, Any] = {"out": out, "epochs": epochs, "long_epochs": long_epochs, "seeds": seeds}

@@ -145,6 +145,10 @@ class Server:
             raise APIError(404, f"model {quote(name)} not found {available}", "model_not_found", "model")
         return self.models[name]
 
+    def describe(self, name: str) -> ModelCard:
+        """Return the card of a model."""
+        return {"id": name, "object": "model", "created": self.created, "owned_by": "elman"}
+
 
 def get_server(request: Request) -> Server:
     """Return what the endpoints share."""
@@ -155,17 +159,13 @@ def get_server(request: Request) -> Server:
 async def list_models(request: Request) -> Response:
     """List the models."""
     server = get_server(request)
-    return json_response(ModelList(object="list", data=[_describe(name, server) for name in server.models]))
+    return json_response(ModelList(object="list", data=[*map(server.describe, server.models)]))
 
 
 async def get_model_card(request: Request) -> Response:
     """Describe a model."""
     server = get_server(request)
-    return json_response(_describe(server.get_model(request.path_params["name"]).name, server))
-
-
-def _describe(name: str, server: Server) -> ModelCard:
-    return {"id": name, "object": "model", "created": server.created, "owned_by": "elman"}
+    return json_response(server.describe(server.get_model(request.path_params["name"]).name))
 
 
 async def send_packed_model(request: Request) -> Response:

@@ -37,8 +37,7 @@ Body = TypeVar("Body", bound=BaseModel)
 DEFAULT_MAX_TOKENS = 16
 SEED = 2**63
 MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP = 128, 16, 5, 16, 200
-OPENAI_OPTIONS = ("temperature", "top_p")
-"""The sampling options that OpenAI's API has."""
+OPENAI_OPTIONS = ("temperature", "top_p")  # the sampling options that OpenAI's API has
 NOT_OPENAI = "Not in the OpenAI API."
 
 Prompt = str | list[int]

@@ -121,5 +121,4 @@ def _handle(request: Request, error: Exception) -> Response:
 
 
 _HANDLED: tuple[Any, ...] = (APIError, HTTPException, ClientDisconnect, Exception)
-EXCEPTION_HANDLERS = dict.fromkeys(_HANDLED, _handle)
-"""Exception handlers of the applications, by exception type."""
+EXCEPTION_HANDLERS = dict.fromkeys(_HANDLED, _handle)  # exception handlers of the applications, by exception type

@@ -79,13 +79,12 @@ class StreamedResponse:
 
 def _with_timeout(send: Send, seconds: float) -> Send:
     """Wrap an ASGI send, so that it raises `ClientDisconnect` once a client has stopped reading for so long."""
-    # Such a client would occupy its slot in the queue for ever.
 
     async def send_in_time(message: Message) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await send(message)
-        except TimeoutError:
+        except TimeoutError:  # such a client would occupy its slot in the queue for ever
             raise ClientDisconnect from None
 
     return send_in_time

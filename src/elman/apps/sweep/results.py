@@ -39,19 +39,14 @@ class TrialResult:
 
     number: int
     """From 0. Its run directory is ``trials/NUMBER``, with four digits."""
-    state: str
-    """``complete``, ``pruned``, ``failed`` or ``running``."""
+    state: str  # ``complete``, ``pruned``, ``failed`` or ``running``
     validation_loss: float | None
     """In nats per character: of the selected network of a complete trial, or of the last validation."""
-    seconds: float | None
-    """Spent in updates."""
+    seconds: float | None  # spent in updates
     updates: int | None
-    host: str
-    """The machine that trained it last."""
-    error: str
-    """Why it failed."""
-    values: dict[str, Any]
-    """Its settings in the search space."""
+    host: str  # the machine that trained it last
+    error: str  # why it failed
+    values: dict[str, Any]  # its settings in the search space
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> TrialResult:
@@ -69,8 +64,7 @@ class SweepResult:
 
     settings: SweepSettings
     trials: tuple[TrialResult, ...]
-    interrupted: bool = False
-    """Whether it was stopped before the last trial."""
+    interrupted: bool = False  # whether it was stopped before the last trial
 
     @classmethod
     def of(cls, study: Study, settings: SweepSettings, *, interrupted: bool = False) -> SweepResult:
