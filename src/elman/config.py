@@ -179,8 +179,9 @@ class Config:
 
     def __post_init__(self) -> None:
         for setting in fields(self):
-            object.__setattr__(self, setting.name, normalize(setting.name, getattr(self, setting.name)))
-            _check(setting.name, getattr(self, setting.name))
+            value = normalize(setting.name, getattr(self, setting.name))
+            _check(setting.name, value)
+            object.__setattr__(self, setting.name, value)
         if self.validation in ("", "-"):
             raise ElmanError(
                 f"{option.validation} must be a fraction, such as 0.1, or a file (got {self.validation!r})"
@@ -379,10 +380,9 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     if changed := {name: value for name, value in kept.items() if getattr(config, name) != value}:
         names = " and ".join(option[name] for name in changed)
         values = "; ".join(f"run: {value}, given: {shorten(getattr(config, name))}" for name, value in changed.items())
-        raise ElmanError(
-            f"cannot change {names} on resume ({values}); remove {'it' if len(changed) == 1 else 'them'}, or start a"
-            f" new run with {option.like} (its settings) or {option.init_from} (its weights)"
-        )
+        them, new = "it" if len(changed) == 1 else "them", f"{option.like} (its settings) or {option.init_from}"
+        remedy = f"remove {them}, or start a new run with {new} (its weights)"
+        raise ElmanError(f"cannot change {names} on resume ({values}); {remedy}")
     return config
 
 

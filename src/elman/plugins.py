@@ -50,10 +50,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         try:
             return entry_point.load()  # type: ignore[no-any-return]
         except (ImportError, AttributeError) as error:
-            raise ElmanError(
-                f"{quote(name)} of {self.group} cannot be loaded from {entry_point.value} ({shorten(error)}): update or"
-                " remove the package that adds it"
-            ) from error
+            entry = f"{quote(name)} of {self.group} cannot be loaded from {entry_point.value} ({shorten(error)})"
+            raise ElmanError(f"{entry}: update or remove the package that adds it") from error
 
     def __contains__(self, name: object) -> bool:
         return name in self.core or name in self.entry_points

@@ -75,9 +75,8 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            numbers = [signal.SIGINT, signal.SIGTERM]
-            if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:
-                numbers.append(HANGUP)
+            hangs_up = HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN
+            numbers = [signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP and hangs_up else [])]
             self.before = {number: signal.signal(number, self.receive) for number in numbers}
         return self
 
@@ -216,9 +215,9 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
     limit = (flag(run.stopped), f"{round(2 * getattr(run.config, run.stopped), 3):.15g}")
     if run.config.schedule == "constant" or run.init_from is not None or not texts:
         return _resume_command(out, *limit)
-    passed = {each: getattr(run.config, each) for each in sorted(TEXT_SETTINGS)}
-    pairs = [(flag(each), setting) for each, setting in passed.items() if setting != getattr(Config, each)]
-    settings = [word for name, setting in pairs for word in ([name] if setting is True else [name, setting])]
+    passed = ((each, getattr(run.config, each)) for each in sorted(TEXT_SETTINGS))
+    pairs = [(flag(each), setting) for each, setting in passed if setting != getattr(Config, each)]
+    settings = [word for pair in pairs for word in pair if word is not True]
     like = ["--out", f"{out}-longer", "--like", str(out)]
     return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])
 
@@ -284,10 +283,10 @@ def show_progress(
 
     The total is None where it is not known: then it is bytes that are done. The clock returns the time in seconds.
     """
-    console = StderrConsole()
     if quiet:
         yield lambda done: None
         return
+    console = StderrConsole()
     state = TextColumn("{task.fields[state]}", markup=False)
     columns = [TextColumn("{task.description}", markup=False), *([BarColumn(24)] if total else []), state]
     bar = Progress(*columns, console=console, auto_refresh=False, transient=True, get_time=clock)

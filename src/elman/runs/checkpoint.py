@@ -117,11 +117,9 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> list[bytes | memoryview]:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Load the checkpoint of a run."""
     loaded = _load(path)
-    if isinstance(loaded, Snapshot):
-        raise ElmanError(
-            f"{quote(path)} contains only a network, not a run that can be resumed; pass a run's checkpoint"
-        )
-    return loaded
+    if isinstance(loaded, Checkpoint):
+        return loaded
+    raise ElmanError(f"{quote(path)} contains only a network, not a run that can be resumed; pass a run's checkpoint")
 
 
 def load_network(path: Path) -> Snapshot:

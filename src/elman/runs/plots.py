@@ -181,9 +181,10 @@ def plot_losses(curves: Sequence[LossCurve], *, smooth: bool = False, by: str = 
         reason = "a run of counts alone has none, another has none before its first row"
         raise ElmanError(f"there are no losses to plot: {reason}")
     figure = _plot_run(curves[0], smooth, by) if len(curves) == 1 else _plot_runs(curves, smooth, by)
-    lengths = {curve.config.seq_length for curve in curves}
-    if smooth and len(lengths) == 1:
-        _add_window_axis(figure.axes[0], *lengths)
+    T, *others = {curve.config.seq_length for curve in curves}
+    if smooth and not others:  # the sums over windows of T characters
+        axis = figure.axes[0].secondary_yaxis("right", functions=(partial(np.multiply, T), partial(np.multiply, 1 / T)))
+        axis.set_ylabel(f"nats per window of {format_count(T, 'character')}")
     return figure
 
 
@@ -222,12 +223,6 @@ def _plot_runs(curves: Sequence[LossCurve], smooth: bool, by: str) -> Figure:
         label.set_parse_math(False)
     _make_room(figure, legend)
     return figure
-
-
-def _add_window_axis(axes: Axes, T: int) -> None:
-    """Show the sums over windows of T characters at the right of a plot."""
-    axis = axes.secondary_yaxis("right", functions=(partial(np.multiply, T), partial(np.multiply, 1 / T)))
-    axis.set_ylabel(f"nats per window of {format_count(T, 'character')}")
 
 
 def _draw(axes: Axes, curve: LossCurve, loss: str, by: str, **style: Any) -> list[Line2D]:

@@ -71,10 +71,8 @@ class DirectoryLock:
             for partial in self.directory.glob(f".*{PARTIAL_SUFFIX}"):  # of a process that was killed while writing
                 partial.unlink(missing_ok=True)
         except Timeout:
-            remedy = f"wait until that ends or choose another {option.out}"
-            raise LockedError(
-                f"{quote(self.directory)} is locked, another process is writing to it; {remedy}"
-            ) from None
+            locked = f"{quote(self.directory)} is locked, another process is writing to it"
+            raise LockedError(f"{locked}; wait until that ends or choose another {option.out}") from None
         except OSError as error:
             lock.release()
             raise cannot_write(self.directory, error) from error
@@ -99,10 +97,8 @@ class DirectoryLock:
         with suppress(OSError):
             if self._lock is None or self._identify() == self._file:
                 return
-        raise ElmanError(
-            f"{quote(self.directory)} is no longer the directory that this run writes to, it was deleted or moved; "
-            f"restore it and use {option.resume:True}, or train again with another {option.out}"
-        )
+        moved = f"{quote(self.directory)} is no longer the directory that this run writes to, it was deleted or moved"
+        raise ElmanError(f"{moved}; restore it and use {option.resume:True}, or train again with another {option.out}")
 
     def _identify(self) -> tuple[int, int]:
         status = self.path.stat()
@@ -145,9 +141,7 @@ class RunWriter:
     def __exit__(self, *exception: object) -> None:
         """Close the loggers, and release the lock."""
         try:
-            with report_errors(self.path):
-                for logger in self.loggers:
-                    logger.close()
+            self._call_loggers("close")
         finally:
             self.lock.__exit__(*exception)
 
@@ -181,15 +175,16 @@ class RunWriter:
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Add records to all logs."""
         self.lock.check()
-        with report_errors(self.path):
-            for logger in self.loggers:
-                logger.append(metrics, samples)
+        self._call_loggers("append", metrics, samples)
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Let all logs contain exactly the records that the checkpoint covers."""
+        self._call_loggers("rewind", metrics, samples)
+
+    def _call_loggers(self, method: str, *records: Sequence[Metrics | Sample]) -> None:
         with report_errors(self.path):
             for logger in self.loggers:
-                logger.rewind(metrics, samples)
+                getattr(logger, method)(*records)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint, which is complete."""

@@ -152,11 +152,10 @@ def list_callbacks(callback: Any, on_update: Any) -> list[TrainingCallback]:
     if callback is not None and not isinstance(callback, TrainingCallback):
         given = "a class" if isinstance(callback, type) else type(callback).__name__
         raise ElmanError(f"callback must be an elman.TrainingCallback (got {given}); a function is passed as on_update")
-    for name in dir(type(callback)):
+    kind, methods = type(callback), ", ".join(METHODS)
+    for name in dir(kind):
         if name.startswith(("on_", "should_")) and name not in METHODS:
-            raise ElmanError(
-                f"{type(callback).__name__}.{name} is never called; the methods of a callback are {', '.join(METHODS)}"
-            )
+            raise ElmanError(f"{kind.__name__}.{name} is never called; the methods of a callback are {methods}")
     if on_update is not None and not callable(on_update):
         raise ElmanError(f"on_update must be a function of the run (got {type(on_update).__name__})")
     callbacks = [] if callback is None else [callback]

@@ -74,10 +74,8 @@ class HealthMonitor:
         edges = "-1, 0 or 1" if self.architecture.spec.is_gated else "-1 or 1"
         state, edges, verb, also = ("dead", "0", "raise", "lower ") if dead else ("saturated", edges, "lower", "")
         init_std, learning_rate = _now(self.config, "init_std"), _now(self.config, "learning_rate")
-        return (
-            f"{layer} is {state} (its units stay within {EDGE:g} of {edges}, where they get almost no gradient): {verb}"
-            f" {init_std} or {also}{learning_rate}"
-        )
+        problem = f"{layer} is {state} (its units stay within {EDGE:g} of {edges}, where they get almost no gradient)"
+        return f"{problem}: {verb} {init_std} or {also}{learning_rate}"
 
     def check_losses(self, losses: Sequence[float]) -> str:
         """Compare the latest losses with T ln K, the loss of uniform predictions."""
@@ -87,11 +85,9 @@ class HealthMonitor:
             return ""
         if (median := float(np.median(list(losses)[-LOSSES:]))) <= limit:
             return ""
-        return (
-            f"the loss is {median / T:.2f} nats per character over the last {LOSSES} updates,"
-            f" {median / self.uniform_loss:.1f} times that of uniform predictions ({self.uniform_loss / T:.2f}):"
-            f" {_suggest_lowering(self.config)}"
-        )
+        uniform = f"{median / self.uniform_loss:.1f} times that of uniform predictions ({self.uniform_loss / T:.2f})"
+        loss = f"the loss is {median / T:.2f} nats per character over the last {LOSSES} updates"
+        return f"{loss}, {uniform}: {_suggest_lowering(self.config)}"
 
 
 class HealthCheck:

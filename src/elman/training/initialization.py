@@ -135,14 +135,12 @@ def compile_ahead(data: TrainingData, optimizer: Optimizer) -> None:
 
 def require_memory(data: TrainingData) -> None:
     """Check that the memory that a training needs at least is available, before it is allocated."""
-    needed = _estimate_memory(data.config, len(data.corpus.alphabet), len(data.windows.indices))
-    total, available = sum(needed.values()), available_memory()
+    parts = _estimate_memory(data.config, len(data.corpus.alphabet), len(data.windows.indices))
+    total, available = sum(parts.values()), available_memory()
     if total > available:
-        part, remedy = max(needed, key=needed.__getitem__)
-        raise ElmanError(
-            f"not enough memory: training needs at least {total / 1e9:,.1f} GB, {needed[part, remedy] / 1e9:,.1f} GB"
-            f" of them for {part}, and {available / 1e9:,.1f} GB are available; {remedy}"
-        )
+        (part, remedy), most = max(parts.items(), key=lambda item: item[1])
+        needs = f"training needs at least {total / 1e9:,.1f} GB, {most / 1e9:,.1f} GB of them for {part}"
+        raise ElmanError(f"not enough memory: {needs}, and {available / 1e9:,.1f} GB are available; {remedy}")
 
 
 def _estimate_memory(config: Config, K: int, N: int) -> dict[tuple[str, str], int]:
@@ -183,10 +181,9 @@ def count_training_text(data: TrainingData, pretrained: NgramModel | None = None
         return ngrams
     merged = merge(pretrained, ngrams)
     if merged.table.nbytes > max_size:
-        raise ElmanError(
-            f"{option.ngram_max_size} must be at least {math.ceil(merged.table.nbytes / 1e6)} for the counts of the"
-            f" model and of the text (got {config.ngram_max_size:g}): raise it, or pass {option.ngram_order:0}"
-        )
+        least = f"{math.ceil(merged.table.nbytes / 1e6)} for the counts of the model and of the text"
+        remedy = f"(got {config.ngram_max_size:g}): raise it, or pass {option.ngram_order:0}"
+        raise ElmanError(f"{option.ngram_max_size} must be at least {least} {remedy}")
     return merged
 
 
@@ -194,21 +191,17 @@ def describe_raised(config: Config, ngrams: NgramModel | None) -> str:
     """Return a sentence if the minimum count of the n-gram prior was raised."""
     if ngrams is None or ngrams.min_count <= config.ngram_min_count:
         return ""
-    return (
-        f"The n-gram prior contains strings that occur at least {ngrams.min_count} times, not {config.ngram_min_count},"
-        f" so that its table has at most {config.ngram_max_size:g} MB ({option.ngram_max_size})."
-    )
+    strings = f"strings that occur at least {ngrams.min_count} times, not {config.ngram_min_count}"
+    size = f"{config.ngram_max_size:g} MB ({option.ngram_max_size})"
+    return f"The n-gram prior contains {strings}, so that its table has at most {size}."
 
 
 def create_optimizer(config: Config) -> Optimizer:
     """Return the optimizer; its last update, which a schedule needs, is not set yet."""
     dropout = Dropout(config.dropout, config.dropout_kind == "variational", config.seed)
-    settings = vars(config) | {
-        "name": config.optimizer,
-        "grad_clip": config.grad_clip or math.inf,
-        "dropout": dropout if config.dropout else None,
-        "weight_dropout": WeightDropout(config.weight_dropout, config.seed) if config.weight_dropout else None,
-    }
+    weight_dropout = WeightDropout(config.weight_dropout, config.seed) if config.weight_dropout else None
+    settings = vars(config) | {"name": config.optimizer, "grad_clip": config.grad_clip or math.inf}
+    settings |= {"dropout": dropout if config.dropout else None, "weight_dropout": weight_dropout}
     return Optimizer(**{each.name: settings[each.name] for each in fields(Optimizer) if each.name in settings})
 
 

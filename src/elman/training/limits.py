@@ -193,10 +193,8 @@ def describe_extension(run: Run, saved: Config) -> str:
     last_update = Timer(run.state, config.max_seconds, total, Stopwatch()).last_update()
     before = float(replace(run.optimizer, last_update=update).learning_rates(update - 1, 1)[0])
     after = float(replace(run.optimizer, last_update=last_update).learning_rates(update, 1)[0])
-    return (
-        f"the {config.schedule} schedule had ended at update {update:,} and now ends at update {last_update:,}: the"
-        f" learning rate changes from {before:.3g} to {after:.3g} and decays from there"
-    )
+    ends = f"the {config.schedule} schedule had ended at update {update:,} and now ends at update {last_update:,}"
+    return f"{ends}: the learning rate changes from {before:.3g} to {after:.3g} and decays from there"
 
 
 def describe_overrun(run: Run, elapsed: float) -> str:
@@ -207,10 +205,9 @@ def describe_overrun(run: Run, elapsed: float) -> str:
     overrun = f"the command took {elapsed:,.1f} s instead of {limit:g} s ({option.max_seconds})"
     if run.config.is_counts_only:
         return overrun
-    return (
-        f"{overrun}, {run.preparation_seconds:,.1f} s of them before the first update: half of the time is for"
-        f" training, which makes at least {MIN_UPDATES} updates unless they take {MAX_BUDGETS:g} times the budget"
-    )
+    least = f"at least {MIN_UPDATES} updates unless they take {MAX_BUDGETS:g} times the budget"
+    before = f"{run.preparation_seconds:,.1f} s of them before the first update"
+    return f"{overrun}, {before}: half of the time is for training, which makes {least}"
 
 
 def describe_load(run: Run, share: float) -> str:
@@ -220,8 +217,6 @@ def describe_load(run: Run, share: float) -> str:
     """
     if run.stopped != "max_seconds" or share >= BUSY or ENGINES[run.config.engine].has_devices:
         return ""
-    return (
-        f"other programs kept the processor busy: training ran {100 * share:.0f} % of its time and made"
-        f" {format_count(run.state.update, 'update')}, each {1 / share:.1f} times as long as on an idle machine; for a"
-        f" better model raise {option.max_seconds}"
-    )
+    ran = f"training ran {100 * share:.0f} % of its time and made {format_count(run.state.update, 'update')}"
+    cost = f"other programs kept the processor busy: {ran}, each {1 / share:.1f} times as long as on an idle machine"
+    return f"{cost}; for a better model raise {option.max_seconds}"

@@ -108,7 +108,8 @@ class ProgressLines(ProgressDisplay):
     def on_sample(self, run: Run, sample: Sample) -> None:
         """Print a sample of the preset ``reference`` with the smooth loss."""
         if self.prints_samples and run.preset == "reference":
-            loss = "" if sample.smooth_loss is None else f", {_describe_smooth_loss(run, sample.smooth_loss)}"
+            S, T = sample.smooth_loss, run.config.seq_length
+            loss = "" if S is None else f", smooth loss {T * S:.2f} nats per {T} characters ({S:.3f} nats/char)"
             self.console.print_line(f"update {sample.update:,}{loss}:\n{visible(sample.text)}\n")
 
     def on_warning(self, warning: str) -> None:
@@ -186,11 +187,6 @@ class ProgressBar(ProgressLines):
             self.output = create(content, display_id=True)
         else:
             self.output.update(content)
-
-
-def _describe_smooth_loss(run: Run, smooth_loss: float) -> str:
-    T = run.config.seq_length
-    return f"smooth loss {T * smooth_loss:.2f} nats per {T} characters ({smooth_loss:.3f} nats/char)"
 
 
 def describe_progress(run: Run, updates: int) -> dict[str, str]:

@@ -194,7 +194,22 @@ class Run:
 
     def results(self) -> dict[str, Any]:
         """Return the results as ``elman train --json`` prints them."""
-        return _list_results(self)
+        state = self.state
+        chars = state.update * self.config.chars_per_update
+        return {
+            "text": self.corpus.name, "updates": state.update, "epochs": self.epochs,
+            "seconds": round(state.seconds, 3),
+            "chars_per_second": round(chars / state.seconds) if state.seconds else None,
+            "smooth_loss": finite_or_none(self.smooth_loss),
+            "minimum_smooth_loss": finite_or_none(state.minimum_smooth_loss / self.config.seq_length),
+            "minimum_at": state.minimum_at, "train_loss": self.train_loss, "validation_loss": self.validation_loss,
+            "validation_chars": _count_validated(self), "counts_loss": self.counts_loss,
+            "kept_update": state.update if self.selected is None else self.selected.update, "stopped": self.stopped,
+            "measured_speed": self.measured_speed and round(self.measured_speed, 3),
+            "preparation_seconds": round(self.preparation_seconds, 3),
+            "validation_seconds": round(self.validation_seconds, 3), "file_seconds": round(self.file_seconds, 3),
+            "advice": self.advice,
+        }  # fmt: skip
 
 
 def make_checkpoint(run: Run) -> Checkpoint:
@@ -223,30 +238,3 @@ def _count_validated(run: Run) -> int | None:
     """Return the characters of the validation set that the validation loss is of; None without one."""
     read = run.data.validation_sample if run.whole_loss is None else run.data.validation_set
     return None if read is None or run.validation_loss is None else len(read)
-
-
-def _list_results(run: Run) -> dict[str, Any]:
-    """Return `Run.results`."""
-    state = run.state
-    chars = state.update * run.config.chars_per_update
-    return {
-        "text": run.corpus.name,
-        "updates": state.update,
-        "epochs": run.epochs,
-        "seconds": round(state.seconds, 3),
-        "chars_per_second": round(chars / state.seconds) if state.seconds else None,
-        "smooth_loss": finite_or_none(run.smooth_loss),
-        "minimum_smooth_loss": finite_or_none(state.minimum_smooth_loss / run.config.seq_length),
-        "minimum_at": state.minimum_at,
-        "train_loss": run.train_loss,
-        "validation_loss": run.validation_loss,
-        "validation_chars": _count_validated(run),
-        "counts_loss": run.counts_loss,
-        "kept_update": state.update if run.selected is None else run.selected.update,
-        "stopped": run.stopped,
-        "measured_speed": None if run.measured_speed is None else round(run.measured_speed, 3),
-        "preparation_seconds": round(run.preparation_seconds, 3),
-        "validation_seconds": round(run.validation_seconds, 3),
-        "file_seconds": round(run.file_seconds, 3),
-        "advice": run.advice,
-    }

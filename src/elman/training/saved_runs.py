@@ -173,10 +173,9 @@ def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
         raise ElmanError(f"{len(found)} texts are named {quote(text)}: pass the file of one of them")
     if len(found) > 1:
         readings = "; ".join(row["reading"] or "as it is" for row in found)
-        raise ElmanError(
-            f"the losses of the runs on {quote(text)} cannot be compared, as they read it in different ways"
-            f" ({readings}): pass the directories of those that read it in one way"
-        )
+        reason = f"cannot be compared, as they read it in different ways ({readings})"
+        remedy = "pass the directories of those that read it in one way"
+        raise ElmanError(f"the losses of the runs on {quote(text)} {reason}: {remedy}")
     return found[0]
 
 

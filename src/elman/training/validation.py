@@ -103,12 +103,11 @@ class Validation:
 
     def estimate_seconds(self, last_update: int) -> tuple[float, float]:
         """Return the expected seconds of validations after `last_update`, and before it per update."""
-        run, sample = self.run, self.run.data.validation_sample
-        if sample is None or run.data.validation_set is None:
+        run, sample, whole = self.run, self.run.data.validation_sample, self.run.data.validation_set
+        if sample is None or whole is None:
             return 0.0, 0.0
-        whole = len(run.data.validation_set) if reads_whole_set(run, last_update) else 0
         # The scores of lines take about as long again as a validation.
-        at_end = len(sample) * (1 + run.config.lines) + whole
+        at_end = len(sample) * (1 + run.config.lines) + len(whole) * reads_whole_set(run, last_update)
         per_update = len(sample) / validation_interval(run, last_update)
         return at_end * self.seconds_per_char, per_update * self.seconds_per_char
 
@@ -164,7 +163,7 @@ def validation_interval(run: Run, last_update: int) -> int:
 
 def reads_whole_set(run: Run, last_update: int) -> bool:
     """Return whether the validation at the end of a run, after `last_update`, reads more than the others."""
-    data = run.data
-    if data.validation_set is None or data.validation_set is data.validation_sample:
+    whole = run.data.validation_set
+    if whole is None or whole is run.data.validation_sample:
         return False
-    return CHARS_PER_VALIDATED * len(data.validation_set) <= last_update * run.config.chars_per_update
+    return CHARS_PER_VALIDATED * len(whole) <= last_update * run.config.chars_per_update

@@ -43,8 +43,7 @@ def cache(*, warm: Flag = False, clear: Flag = False, as_json: Json = False) -> 
         folders = {"folder": str(folder), "kernels_folder": str(kernels_folder)}
         print(json.dumps(folders | {"kernels_bytes": kernels_bytes, "texts_bytes": texts_bytes, "cleared": clear}))
         return 0
-    print(f"kernels: {kernels_bytes / 1e6:.1f} MB in {kernels_folder}")
-    print(f"texts: {texts_bytes / 1e6:.1f} MB in {folder}")
+    print(f"kernels: {kernels_bytes / 1e6:.1f} MB in {kernels_folder}\ntexts: {texts_bytes / 1e6:.1f} MB in {folder}")
     if clear:
         print(f"removed {(kernels_bytes + texts_bytes) / 1e6:.1f} MB")
     return 0

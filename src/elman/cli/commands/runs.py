@@ -57,9 +57,9 @@ def remove(*runs: Path, yes: Annotated[Flag, Parameter(name=["--yes", "-y"])] = 
     runs = tuple(dict.fromkeys(runs))
     for run in runs:
         require_removable(run)
-    if yes or _confirm(f"remove {', '.join(map(quote, runs))}?"):
-        for run in runs:
-            remove_run(run)
+    confirmed = yes or _confirm(f"remove {', '.join(map(quote, runs))}?")
+    for run in runs if confirmed else ():
+        remove_run(run)
     return 0
 
 
