@@ -30,13 +30,7 @@ if TYPE_CHECKING:
     from elman.text.masks import Masker
 
 
-<<<<<<< HEAD
 def _option(default: Any, help: str | Callable[[], str], choices: Collection[str] = (), **limits: float) -> Any:
-=======
-def _option(
-    default: Any, help: str | Callable[[], str], choices: Callable[[], Collection[str]] | None = None, **limits: float
-) -> Any:
->>>>>>> 2a33b503 (A setting's choice is looked up, not listed: sample does not search installed packages)
     """Return a field with its help, its range and, from a registry, its choices; `below` and `above` are exclusive."""
     return field(default=default, metadata={"help": help, "choices": choices, "limits": limits})
 
@@ -61,27 +55,16 @@ class Config:
     0.1
     """
 
-<<<<<<< HEAD
     cell: str = _option("rnn", cell_help, choices=CELLS)
     hidden_size: int = _option(
         100, "Hidden units per layer; 0 for the n-gram counts alone, without a network.", minimum=0
     )
-=======
-    # fmt: off
-    cell: str = _option("rnn", cell_help, choices=lambda: CELLS)
-    hidden_size: int = _option(100, "Hidden units per layer; 0 for the n-gram counts alone, without a network.",
-        minimum=0)
->>>>>>> 2a33b503 (A setting's choice is looked up, not listed: sample does not search installed packages)
     layers: int = _option(1, "Number of stacked recurrent layers.", minimum=1)
     seq_length: int = _option(
         25, "Characters in one training sequence (truncated backpropagation through time).", minimum=1
     )
     batch_size: int = _option(1, "Sequences per update: the text is split into this many contiguous parts.", minimum=1)
-<<<<<<< HEAD
     optimizer: str = _option("adagrad", "Optimizer.", choices=OPTIMIZERS)
-=======
-    optimizer: str = _option("adagrad", "Optimizer.", choices=lambda: OPTIMIZERS)
->>>>>>> 2a33b503 (A setting's choice is looked up, not listed: sample does not search installed packages)
     learning_rate: float = _option(0.1, learning_rate_help, above=0)
     schedule: Literal["constant", "cosine", "step"] = _option(
         "constant",
@@ -156,14 +139,8 @@ class Config:
     )
     patience: int = _option(0, "Early stopping: number of validations without improvement; 0 turns it off.", minimum=0)
     seed: int = _option(400, "Random seed.", minimum=0, maximum=2**32 - 1)
-<<<<<<< HEAD
     engine: str = _option(DEFAULT_ENGINE, engine_help, choices=ENGINES)
     device: str = _option("auto", "Device of {engine:torch}; auto is cuda if available, else cpu.", choices=DEVICES)
-=======
-    engine: str = _option(DEFAULT_ENGINE, engine_help, choices=lambda: ENGINES)
-    device: str = _option("auto", "Device of {engine:torch}; auto is cuda if available, else cpu.",
-        choices=lambda: DEVICES)
->>>>>>> 2a33b503 (A setting's choice is looked up, not listed: sample does not search installed packages)
     dtype: Literal["float32", "float64"] = _option("float64", "Floating-point precision.")
     mixed_precision: bool = _option(
         False, "Mixed precision (bfloat16) in training, where it is faster: AMD AVX512-BF16, Intel AMX, CUDA."
@@ -283,7 +260,6 @@ def help_of(name: str) -> str:
 
 def choices_of(name: str) -> tuple[str, ...]:
     """Return the choices of a setting; empty if it has none."""
-<<<<<<< HEAD
     return tuple(_find_choices(name))
 
 
@@ -291,15 +267,6 @@ def _find_choices(name: str) -> Collection[str]:
     """Return the choices, of which a registry finds a name of the core without a search for others."""
     hint, choices = list_types()[name], Config.__dataclass_fields__[name].metadata["choices"]
     return get_args(hint) if get_origin(hint) is Literal else choices
-=======
-    return tuple(_choices(name))
-
-
-def _choices(name: str) -> Collection[str]:
-    # A registry itself: to list it, installed packages are searched.
-    hint, names = list_types()[name], Config.__dataclass_fields__[name].metadata["choices"]
-    return names() if names else get_args(hint) if get_origin(hint) is Literal else ()
->>>>>>> 2a33b503 (A setting's choice is looked up, not listed: sample does not search installed packages)
 
 
 _TYPE_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "True or False", NoneType: "None"}
@@ -313,12 +280,8 @@ _LIMITS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 
 
 def _check(name: str, value: Any) -> None:
-<<<<<<< HEAD
     hint, choices = list_types()[name], _find_choices(name)
     limits = Config.__dataclass_fields__[name].metadata["limits"]
-=======
-    hint, limits, choices = list_types()[name], Config.__dataclass_fields__[name].metadata["limits"], _choices(name)
->>>>>>> 2a33b503 (A setting's choice is looked up, not listed: sample does not search installed packages)
     if type(value) is int:
         limits = {"maximum": MAX_INT} | limits
     allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
@@ -326,15 +289,8 @@ def _check(name: str, value: Any) -> None:
         types = " or ".join(map(_TYPE_NAMES.__getitem__, allowed))
         raise ElmanError(f"{option[name]} must be {types} (got {quote(value)})")
     requirement = ""
-<<<<<<< HEAD
     if choices != ():  # whether a registry is empty would take a search for the entries of other packages
         requirement = "" if value in choices else f"one of {', '.join(choices)}"
-=======
-    if value in choices:
-        return
-    if choices:
-        requirement = f"one of {', '.join(choices)}"
->>>>>>> 2a33b503 (A setting's choice is looked up, not listed: sample does not search installed packages)
     elif isinstance(value, float) and not isfinite(value):
         requirement = "a finite number"
     elif isinstance(value, int | float):
@@ -361,11 +317,7 @@ def normalize(name: str, value: Any) -> Any:
         from elman.text.masks import Masker
 
         return Masker(value).names if name == "mask" else Masker(regex=value).regex
-<<<<<<< HEAD
     return value.lower() if value.lower() in _find_choices(name) else value
-=======
-    return value.lower() if value.lower() in _choices(name) else value
->>>>>>> 2a33b503 (A setting's choice is looked up, not listed: sample does not search installed packages)
 
 
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
@@ -399,14 +351,9 @@ def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) ->
     optimizer has its own learning rate and betas. Settings that need a validation set or lines are left out without
     them.
     """
-<<<<<<< HEAD
-    result, optimizer = dict(settings), normalize("optimizer", options.get("optimizer", ""))
-    if optimizer in OPTIMIZERS and optimizer != settings.get("optimizer", Config.optimizer):
-=======
     result, optimizer = dict(settings), normalize("optimizer", options.get("optimizer"))
     is_known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
     if is_known and optimizer != settings.get("optimizer", Config.optimizer):
->>>>>>> 2a33b503 (A setting's choice is looked up, not listed: sample does not search installed packages)
         result |= OPTIMIZERS[optimizer].defaults()
     if any(options.get(name) is not None for name in LIMITS):
         derived = choose_text_limits(result["max_seconds"]) if result.get("max_seconds") else {}
