@@ -200,7 +200,9 @@ def read_sorted(opened, closed, keys, units, settings):
     n = settings.order
     for r in range(len(keys) - 1 if len(keys) > 0 else 1):
         L = min(opened.depth[0], opened.depth[1]) if len(keys) > 0 else -1
-        close_strings(opened, closed, L, settings)
+        while opened.depth[0] > L:
+            opened.depth[0] -= 1
+            close_string(opened, closed, opened.depth[0] + 1, settings)
         if L < 0:
             break
         common, length = 0, n + 1
@@ -257,15 +259,6 @@ def add_line(opened, L, line, fold, settings):
     if not seen:
         opened.lines[L, fold, known] = line
         opened.units[L, fold] = known + 1
-
-
-@exact_step
-def close_strings(opened, closed, length, settings):
-    """Close the strings that are longer than `length`."""
-    while opened.depth[0] > length:
-        L = opened.depth[0]
-        opened.depth[0] = L - 1
-        close_string(opened, closed, L, settings)
 
 
 @exact_step

@@ -80,8 +80,7 @@ def empty_table() -> Table:
 def keep_codes(discounts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what the discounts (n + 1, 3) leave of the weight of each code, (n + 1, codes)."""
     of_codes = np.pad(discounts, ((0, 0), (1, 0)))[:, np.minimum(CODES, 3)]
-    kept: NDArray[np.float64] = np.maximum(CODES - of_codes, 0.0, order="C")  # kernels are compiled for this order
-    return kept
+    return np.asarray(np.maximum(CODES - of_codes, 0.0, order="C"))  # kernels are compiled for this order
 
 
 def grow(added: Added, nodes: int) -> Added:

@@ -111,13 +111,6 @@ class Nodes(NamedTuple):
     """Of each node that may have children, (contexts,), as codes: the root, then those of the first levels."""
     children: NDArray[Any]  # the same; how many it has
 
-    def level_starts(self, levels: int) -> list[int]:
-        """Return the first node of each level, and of the one after them."""
-        starts = [0, 1]
-        while len(starts) <= levels:
-            starts.append(starts[-1] + int(self.children[starts[-2] : starts[-1]].sum()))
-        return starts
-
 
 class Level(NamedTuple):
     """The strings of one length, with numbers in place of codes; what the longest ones lack is 0."""
@@ -200,10 +193,12 @@ class NgramTable:
 
     def levels(self, count: int) -> list[Level]:
         """Return the first levels, from the root on; those that it lacks are empty."""
-        nodes, missing = self.unpack(), (0, self.nodes - self.contexts)
+        nodes, missing, starts = self.unpack(), (0, self.nodes - self.contexts), [0, 1]  # of each level, the first node
+        while len(starts) <= count:
+            starts.append(starts[-1] + int(nodes.children[starts[-2] : starts[-1]].sum()))
         of_all = np.append(0, nodes.symbols), np.append(0, CODES[nodes.weights])
         arrays = *of_all, np.pad(CODES[nodes.rests], missing), np.pad(nodes.children, missing)
-        return [Level(*(array[a:b] for array in arrays)) for a, b in pairwise(nodes.level_starts(count))]
+        return [Level(*(array[a:b] for array in arrays)) for a, b in pairwise(starts)]
 
     @property
     def nbytes(self) -> int:
