@@ -296,7 +296,7 @@ def test_a_refused_body(client: httpx.Client, bodies: list[Any], kinds: list[str
 
 
 def test_an_error_of_the_server(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_describe", lambda *_: 1 / 0)
+    monkeypatch.setattr(models.Server, "describe", lambda *_: 1 / 0)
     with serving() as client:
         response = client.get("/v1/models")
         assert get_metric(client, "elman_http_requests_total", endpoint="/v1/models", status="500") == 1

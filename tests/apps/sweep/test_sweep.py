@@ -176,8 +176,9 @@ def test_what_ends_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rais
 
 
 @pytest.mark.usefixtures("in_process")
-def test_machines_join_a_study(tmp_path: Path) -> None:
+def test_machines_join_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial of a machine that is lost has failed, and another machine tries its values again."""
+    monkeypatch.setattr(loop, "REFRESH_SECONDS", 0.01)  # the trial to be stopped takes less than the usual
     shared: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 'study.db'}", "study": "joined"}
     small_sweep(tmp_path, 1, out=tmp_path / "a", **shared)
     stopped = small_sweep(tmp_path, 2, out=tmp_path / "a", **shared, callback=lambda result: True, max_updates=60)
