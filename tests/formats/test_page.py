@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import Error as PlaywrightError
 
 import elman
-from elman.apps.explain import explanation as interpret
 from elman.errors import ElmanError
 from elman.formats import page
 from elman.formats.format import ModelInfo
@@ -88,6 +87,7 @@ def generate(page: Page, count: int, seed: int, **options: Any) -> str:
 
 
 def ensemble() -> Model:
+    pytest.importorskip("elman.apps.ensemble")
     return elman.ensemble([random_prior_model(TEXT, "gru", m=size) for size in (4, 5)])
 
 
@@ -123,6 +123,7 @@ MODELS: dict[str, Callable[[], Model]] = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_worker_computes_what_python_does(browser: Browser, tmp_path: Path, name: str) -> None:
+    interpret = pytest.importorskip("elman.apps.explain.explanation")
     model = MODELS[name]()
     content = f"{TEXT[:90]}\n{TEXT[40:]}" if model.is_of_lines else TEXT
     expected = interpret.explain_indices(model.engine, model.parameters, model.state, model.alphabet.encode(content))

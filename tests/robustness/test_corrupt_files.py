@@ -16,11 +16,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman.apps.dashboard.runs import DashboardRun
-from elman.apps.serve.models import load_models
-from elman.apps.serve.requests import create_request_types
-from elman.apps.serve.responses import dump_json
-from elman.apps.serve.settings import Settings
+from elman.cli.frame import INSTALLED
 from elman.errors import ElmanError
 from elman.formats import ModelInfo
 from elman.formats.page import pack_model
@@ -61,6 +57,17 @@ def show(folder: Path) -> None:
     """Read a run as `elman runs`, `elman plot`, `elman serve` and `elman view` do."""
     elman.list_runs(folder)
     error_message(lambda: LossCurve.of_directory(RunDirectory(folder)).points("train_loss"))
+    if "serve" in INSTALLED:
+        _serve(folder)
+
+
+def _serve(folder: Path) -> None:
+    from elman.apps.dashboard.runs import DashboardRun
+    from elman.apps.serve.models import load_models
+    from elman.apps.serve.requests import create_request_types
+    from elman.apps.serve.responses import dump_json
+    from elman.apps.serve.settings import Settings
+
     for model in [] if error_message(partial(load_models, [folder])) else load_models([folder]).values():
         create_request_types({"model": model}, Settings())
         error_message(partial(pack_model, model, ModelInfo("model", model.snapshot()), weights="float32"))

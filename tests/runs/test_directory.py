@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 import elman
-from elman.apps.report import report
 from elman.config import Config
 from elman.errors import ElmanError, quote
 from elman.model.loading import load
@@ -132,7 +131,9 @@ def test_a_second_writer_is_refused_before_the_first_has_written_anything(corpus
         with pytest.raises(ElmanError, match=BUSY):
             train(corpus, **EXACT, out=tmp_path)
         with pytest.raises(ElmanError, match=BUSY):
-            report(Corpus.from_text(TEXT * 20), out=tmp_path, epochs=1, long_epochs=1)
+            pytest.importorskip("elman.apps.report").report(
+                Corpus.from_text(TEXT * 20), out=tmp_path, epochs=1, long_epochs=1
+            )
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 

@@ -119,6 +119,7 @@ def test_commands(hub: Hub, runs: tuple[Path, Path], command: Command) -> None:
     assert command("import", NAME, "imported").code == 0
     assert loads(NAME, Path("again"))
     assert loads(NAME, Path("imported"))
+    pytest.importorskip("elman.apps.compress")
     assert command("compress", "novel.txt", "--model", NAME).code == 0
     assert command("decompress", "novel.txt.elm", "--model", runs[1], "--out", "text").code == 0
     assert Path("text").read_text("utf-8") == TEXT

@@ -15,9 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from elman import compress, decompress
-from elman.apps.compress.container import MODES
-from elman.apps.sweep.space import parse_space
+from elman.cli.frame import INSTALLED
 from elman.errors import ElmanError
 from elman.formats import FORMATS, export, import_
 from elman.ngram.model import PREFIX
@@ -152,6 +150,8 @@ def _use_text(path: Path) -> None:
 
 
 def _use_space(path: Path) -> object:
+    from elman.apps.sweep.space import parse_space
+
     return parse_space(read_toml(path), "quick", {})
 
 
@@ -234,17 +234,21 @@ def _import(path: Path) -> None:
 
 
 def _decompress(path: Path) -> None:
+    from elman import decompress
+
     decompress(path.read_bytes(), make_codec_model(order=2))
 
 
 def _compressed(folder: Path) -> Iterable[bytes]:
+    from elman import compress
+    from elman.apps.compress.container import MODES
+
     model = make_codec_model(order=2)
     yield from (compress(CODEC_TEXT[:60], model, mode=mode) for mode in MODES)
     yield compress(bytes(range(100, 140)), model)
 
 
 TARGETS = {
-    "elm": Target("text.elm", _decompress, _compressed),
     "checkpoint": Target("checkpoint.safetensors", use_file, _valid_files("checkpoint.safetensors")),
     "checkpoint-sealed": Target(
         "checkpoint.safetensors", use_file, _valid_sections("checkpoint.safetensors"), _from_sections, corrupt_line
@@ -256,11 +260,15 @@ TARGETS = {
     "run": Target("run.json", use_file, _single_lines, mutate=corrupt_line),
     "metrics": Target("metrics.csv", use_file, _valid_files("metrics.csv")),
     "samples": Target("samples.jsonl", use_file, _valid_files("samples.jsonl"), mutate=corrupt_line),
-    "space": Target("space.toml", _use_space, _spaces),
-    "request": Target("request.json", _use_request, _requests, mutate=corrupt_line),
     "text": Target("text", _use_text, _texts),
     **{
         name: Target(f"network{FORMATS[name].suffix}", _import, _exported(FORMATS[name].suffix))
         for name in IMPORTED_FORMATS
     },
 }
+OF_APPLICATIONS = {
+    "elm": ("compress", Target("text.elm", _decompress, _compressed)),
+    "space": ("sweep", Target("space.toml", _use_space, _spaces)),
+    "request": ("serve", Target("request.json", _use_request, _requests, mutate=corrupt_line)),
+}
+TARGETS |= {name: target for name, (command, target) in OF_APPLICATIONS.items() if command in INSTALLED}

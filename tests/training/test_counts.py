@@ -99,6 +99,8 @@ def test_a_run_is_used_like_any_other(run: elman.Run, tmp_path: Path) -> None:
     model = elman.load(tmp_path / "run")
     assert model.sample(30, seed=1) == run.model.sample(30, seed=1)
     assert model.score(TEXT).nats_per_char < 0.2
+    for name in ("explain", "compress"):
+        pytest.importorskip(f"elman.apps.{name}")
     assert elman.explain(TEXT[:100], model).probes == []
     packed = elman.compress(TEXT, model, mode="static")
     assert elman.decompress(packed, model) == TEXT.encode()
@@ -123,6 +125,7 @@ def test_a_run_that_is_killed_before_its_validation_is_completed(
 
 
 def test_counts_and_network_are_an_ensemble(run: elman.Run) -> None:
+    pytest.importorskip("elman.apps.ensemble")
     options = {"preset": "quick", "max_updates": 5, "validation": 0.1, "hidden_size": 8}
     network = elman.train(elman.Corpus.from_text(TEXT), ngram_order=11, **options)  # type: ignore[arg-type]
     counts = run.model
@@ -212,6 +215,7 @@ def test_a_short_text_is_counted_whatever_its_windows(options: dict[str, Any]) -
 
 
 def test_counts_of_different_orders_are_not_joined(run: elman.Run) -> None:
+    pytest.importorskip("elman.apps.ensemble")
     other = elman.train(elman.Corpus.from_text(TEXT), preset="counts", ngram_order=4).model
     with pytest.raises(elman.ElmanError, match=r"the same ngram_order and ngram_min_count; of independent"):
         elman.ensemble([run.model, other])

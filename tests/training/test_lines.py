@@ -165,6 +165,7 @@ def test_a_fine_tuned_run_has_the_same_masks() -> None:
     options = {name: value for name, value in OPTIONS.items() if name != "lines"} | {"max_updates": 2}
     assert train(Corpus.from_lines(LOG), init_from=model, **options).model.masker == model.masker
     assert train(Corpus.from_lines(LOG), init_from=model, lines=False, **options).model.masker is None
+    pytest.importorskip("elman.apps.ensemble")
     with pytest.raises(ElmanError, match=r", 1 has mask='timestamps.*' mask_regex='.*', 2 has none$"):
         elman.ensemble([model, train(Corpus.from_lines(LOG), **OPTIONS, max_updates=2).model])
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import elman
-from elman.apps.dashboard.runs import DashboardRun
 from elman.errors import ElmanError
 from elman.model.loading import save_model
 from elman.runs.directory import RunDirectory
@@ -102,7 +101,8 @@ def test_what_is_not_saved_is_marked(folder: Path, command: Command) -> None:
     for name in ("updates", "seconds", "train_loss", "validation_loss", "kept_update"):
         assert row[name] == saved[name], name
     assert "max_updates, 13 updates not saved" in command("runs", folder).out
-    found, page, curve = elman.open_run(out), DashboardRun(out), LossCurve.of_directory(RunDirectory(out))
+    dashboard = pytest.importorskip("elman.apps.dashboard.runs")
+    found, page, curve = elman.open_run(out), dashboard.DashboardRun(out), LossCurve.of_directory(RunDirectory(out))
     assert ": 27 updates, " in repr(found)
     assert found.metrics[-1].update == curve.metrics[-1].update == page.status()["update"] == 27
 
@@ -110,7 +110,8 @@ def test_what_is_not_saved_is_marked(folder: Path, command: Command) -> None:
 @pytest.mark.parametrize("options", [{}, {"max_updates": 7}, {"validate_every": 1, "learning_rate": 1.0}], ids=str)
 def test_every_place_shows_the_same_numbers(tmp_path: Path, options: dict[str, Any]) -> None:
     run = train(Corpus.from_text(TEXT), **OPTIONS | options, out=tmp_path)
-    results, row, page = run.results(), summarize_run(tmp_path), DashboardRun(tmp_path)
+    dashboard = pytest.importorskip("elman.apps.dashboard.runs")
+    results, row, page = run.results(), summarize_run(tmp_path), dashboard.DashboardRun(tmp_path)
     curve, status = LossCurve.of_directory(RunDirectory(tmp_path)), page.status()
     assert summarize(run.config, results) == summarize(run.config, row)
     assert summarize(run.config, row | {"seconds": 0.0496}) == summarize(run.config, row | {"seconds": 0.05})
