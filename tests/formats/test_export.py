@@ -407,7 +407,10 @@ def elsewhere(proto: Any) -> None:
         (lambda proto: proto.ClearField("metadata_props"), "it has no metadata: only files written by elman export"),
         (set_raw("R2", 0, np.inf), "R2 contains NaN or infinity"),
         (lambda proto: setattr(array_of(proto, "V"), "name", ""), "the array V is missing"),
-        (lambda proto: setattr(array_of(proto, "c"), "data_type", 11), "the array c is missing"),
+        (
+            lambda proto: setattr(array_of(proto, "c"), "data_type", 11),
+            "buffer size must be a multiple of element size",
+        ),
         (lambda proto: array_of(proto, "c").dims.append(1), "c has shape (7, 1), but (7,) is needed to match the "),
         (lambda proto: array_of(proto, "c").dims.append(10**9), "cannot reshape array of size 7"),
         (elsewhere, ""),

@@ -37,9 +37,6 @@ def require_numba(name: str) -> None:
 def require_engine(config: Config) -> None:
     """Check that the engine of a run is installed, has the cell and the device, and can use all processes."""
     require_numba(config.engine)
-    with require_extra(ENGINES[config.engine].extra):
-        require_cell(config.engine, config.cell)
-        require_steps(config.engine, config.optimizer, OPTIMIZERS[config.optimizer].step_names)
     process = current_process()
     if process.rank > 0:
         raise ElmanError(
@@ -54,5 +51,8 @@ def require_engine(config: Config) -> None:
         raise ElmanError(
             f"{option.batch_size} must be at least the number of processes, {process.size} (got {config.batch_size})"
         )
+    with require_extra(ENGINES[config.engine].extra):
+        require_cell(config.engine, config.cell)
+        require_steps(config.engine, config.optimizer, OPTIMIZERS[config.optimizer].step_names)
     if ENGINES[config.engine].extra:
         get_engine(config.engine, config.device, config.mixed_precision)

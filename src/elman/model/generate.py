@@ -226,4 +226,5 @@ def cut_at_stop(stops: tuple[str, ...], chunks: Iterator[str]) -> Iterator[str]:
         yield released
         if stopped:
             return
-    yield stop_filter.pending
+    if stop_filter.pending:
+        yield stop_filter.pending

@@ -54,7 +54,7 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
         ({"hiden_size": [3]}, "unknown setting 'hiden_size'; did you mean hidden_size?"),
         ({"hidden_size": [3, -1]}, "hidden_size must be at least 0 (got -1)"),
         ({"hidden_size": [1 << 60]}, "hidden_size must be at most 9007199254740992 (got 1152921504606846976)"),
-        ({"cell": ["gru\n"]}, "cell must be one of rnn, gru, lstm (got gru )"),
+        ({"cell": ["gru\n"]}, "cell must be one of gru, lstm, rnn (got gru )"),
         ({"max_updates": [3]}, "max_updates is also fixed by max_updates; remove one of them"),
         ({"validation": [0.1]}, f"validation {NOT_COMPARED}"),
         ({"min_count": [1, 2]}, f"min_count {NOT_COMPARED}"),

@@ -9,16 +9,19 @@ import pytest
 from llvmlite import binding, ir
 
 from elman.engine.numba.linalg import tile
+from elman.engine.numba.linalg.simd import Address
 
 
 def compile_tile() -> str:
     """Return the assembly of the function for a processor with AMX."""
     module = ir.Module()
-    number, pairs, size = ir.FloatType().as_pointer(), ir.IntType(32).as_pointer(), ir.IntType(64)
-    kinds = [number, size, number, size, pairs, size, pairs, size, size, size, size]
+    number, pairs, size = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+    there = [number, None, number, None, pairs, None, pairs, None, None, None, None]
+    kinds = [size if each is None else each.as_pointer() for each in there]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
-    tile._emit_amx_tile(builder, *function.args)
+    arguments = zip(function.args, there, strict=True)
+    tile._emit_amx_tile(builder, *(value if kind is None else Address(value, kind) for value, kind in arguments))
     builder.ret_void()
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
