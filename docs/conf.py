@@ -39,7 +39,7 @@ numpydoc_xref_param_type = False
 # Names of parameters, and modules that are not part of the API.
 nitpick_ignore_regex = [
     ("py:obj", r"[a-z]\w*"),
-    ("py:obj", r"elman\.(compression|engine_registry|inference|network|text)\..*"),
+    ("py:obj", r"elman\.(apps|engine_registry|model|network|text)\..*"),
 ]
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
