@@ -39,7 +39,7 @@ class EngineSpec:
         return "device" in self.options
 
     @property
-    def is_installed(self) -> bool:
+    def is_always_installed(self) -> bool:
         """Whether this installation certainly has it."""
         return not self.extra and (NUMBA_INSTALLED or not self.requires_numba)
 
@@ -76,7 +76,7 @@ def engine_help() -> str:
 
 def inference_engine(name: str, cell: str) -> str:
     """Return the engine for using a model that the engine `name` trained: one that this installation has."""
-    if ENGINES[name].is_installed and not ENGINES[name].requires_numba:
+    if ENGINES[name].is_always_installed and not ENGINES[name].requires_numba:
         return name
     return DEFAULT_ENGINE if ENGINES[DEFAULT_ENGINE].has_cell(cell) else "numpy"
 
@@ -98,5 +98,5 @@ def require_feature(engine: str, feature: str, setting: str) -> None:
 
 def _require(engine: str, name: str, has: Callable[[EngineSpec], bool]) -> None:
     if not has(ENGINES[engine]):
-        other = next(spec.name for spec in ENGINES.values() if spec.is_installed and has(spec))
+        other = next(spec.name for spec in ENGINES.values() if spec.is_always_installed and has(spec))
         raise ElmanError(f"{name} is not supported by the {engine} engine; use {option.engine:{other}}")

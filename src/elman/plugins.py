@@ -10,8 +10,10 @@ The name is the key in the registry, and the value leads to the entry.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from functools import cached_property
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -38,7 +40,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """The entry points of installed packages by name; none has the name of an entry of the core."""
         from importlib.metadata import entry_points
 
-        return {each.name: each for each in entry_points(group=self.group) if each.name not in self.core}
+        found = (each for each in entry_points(group=self.group) if each.name not in self.core)
+        return {each.name: each for each in found if _is_there(each)}
 
     def __getitem__(self, name: str) -> Entry:
         if name in self.core:
@@ -49,9 +52,27 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         entry_point = self.entry_points[name]
         try:
             return entry_point.load()  # type: ignore[no-any-return]
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever a module of another package does
             entry = f"{quote(name)} of {self.group} cannot be loaded from {entry_point.value} ({shorten(error)})"
             raise ElmanError(f"{entry}: update or remove the package that adds it") from error
+
+    def load_all(self) -> dict[str, Entry]:
+        """Return the entries that can be loaded, by name, and warn of the others: a command may need none of these."""
+        found = dict[str, Entry]()
+        for name in self:
+            try:
+                found[name] = self[name]
+            except ElmanError as error:
+                warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+        return found
+
+    def values(self) -> ValuesView[Entry]:
+        """Return the entries that can be loaded."""
+        return self.load_all().values()
+
+    def items(self) -> ItemsView[str, Entry]:
+        """Return the names and the entries that can be loaded."""
+        return self.load_all().items()
 
     def __contains__(self, name: object) -> bool:
         return name in self.core or name in self.entry_points
@@ -61,3 +82,10 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     def __len__(self) -> int:
         return len(self.core) + len(self.entry_points)
+
+
+def _is_there(entry_point: EntryPoint) -> bool:
+    """Whether the module is that of another package, or a part of Elman that has not been deleted."""
+    package, *parts = entry_point.module.split(".")
+    path = Path(__file__).parent.joinpath(*parts)
+    return package != __package__ or path.is_dir() or path.with_suffix(".py").is_file()

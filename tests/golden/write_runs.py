@@ -6,6 +6,7 @@ Nothing in them depends on the clock or the machine, except for the last bits of
 
 import json
 import shutil
+import tempfile
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,7 +73,6 @@ def write(folder: Path) -> None:
     with (
         mock.patch("elman.training.limits.time", clock),
         mock.patch("elman.training.checkpoints.time", clock),
-        mock.patch("elman.training.loop.time", clock),
         mock.patch("elman.training.loop.save_plot"),
         mock.patch("elman.runs.directory.describe_machine", return_value=machine),
         mock.patch("elman.runs.directory.list_versions", return_value={"elman": "0.3.0"}),
@@ -89,6 +89,7 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    shutil.rmtree(DATA, ignore_errors=True)
-    DATA.mkdir()
-    write(DATA)
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder))  # first: if it fails, the files stay as they are
+        shutil.rmtree(DATA, ignore_errors=True)
+        shutil.copytree(folder, DATA)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -55,11 +56,26 @@ def test_a_package_adds_a_command_and_a_format(installed: Path) -> None:
 
 
 def test_an_entry_point_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
-    groups = {"elman.commands": {"broken": "elman_nowhere:run"}, "elman.formats": {"broken": "elman_nowhere"}}
+    (tmp_path / "elman_invalid.py").write_text("(", "utf-8")
+    groups = {"elman.commands": {"broken": "elman_nowhere:run"}, "elman.formats": {"broken": "elman_invalid"}}
+    groups |= {f"elman.{kind}": {"broken": "elman_nowhere:x"} for kind in ("engines", "loggers", "adaptations")}
     install_entry_points(tmp_path, {"name": "elman-broken", "entry-points": groups})
     overview = run(tmp_path, "--help")
     assert overview.returncode == 0
-    assert overview.stderr.startswith("warning: 'broken' of elman.commands cannot be loaded from elman_nowhere:run (No")
+    assert "warning: 'broken' of elman.commands cannot be loaded from elman_nowhere:run (No" in overview.stderr
+    assert overview.stderr.count("\n") == overview.stderr.count("warning: 'broken' of elman.")
+    for command in (["train", "--help"], ["eval", "--help"]):  # which list other registries
+        assert run(tmp_path, *command).returncode == 0
     for command in (["broken"], ["help", "broken"], ["export", "run", "--out", "model.x", "--format", "broken"]):
         failed = run(tmp_path, *command)
-        assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
+        *warnings, error = failed.stderr.splitlines()
+        assert (failed.returncode, error[:7]) == (2, "error: ")
+        assert all(line.startswith("warning: 'broken' of elman.") for line in warnings)
+
+
+def test_an_application_is_deleted_with_its_folder(tmp_path: Path) -> None:
+    shutil.copytree(Path(elman.__file__).parent, tmp_path / "elman", ignore=shutil.ignore_patterns("compress"))
+    overview = run(tmp_path, "--help")
+    assert (overview.returncode, overview.stderr) == (0, "")
+    assert "decompress" not in overview.stdout
+    assert "mixture" not in run(tmp_path, "eval", "--help").stdout

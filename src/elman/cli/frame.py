@@ -89,14 +89,7 @@ def create_app(describe: bool = False) -> App:
 
 def _list_installed() -> dict[str, str]:
     """Return the module and function of each command of an application; warn of one that cannot be imported."""
-    found = {}
-    for name, entry_point in INSTALLED.entry_points.items():
-        try:
-            INSTALLED[name]
-            found[name] = entry_point.value
-        except ElmanError as error:
-            _show_warning(str(error))
-    return found
+    return {name: INSTALLED.entry_points[name].value for name in INSTALLED.load_all()}
 
 
 def _describe(name: str, path: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Task(Protocol):
         ...
 
     def perform(self, last_update: int) -> None:
-        """Do it."""
+        """Do it; the run ends after `last_update`, as far as is known."""
         ...
 
 
@@ -145,7 +145,8 @@ def train_run(run: Run, callback: TrainingCallback, stopwatch: Stopwatch) -> Non
         asked = run_on_first_process(callback.should_stop)
         run.stopped = find_reached_limit(run, config, last_update) or ("interrupted" if asked else "")
         # At the end `finish` saves, with a last row that a run resumed from here would not have.
-        perform_due([] if run.stopped else [checkpoints], run, last_update)
+        if not run.stopped:
+            perform_due([checkpoints], run, last_update)
     rows.perform(total)  # of an interrupted run; dropped if it is resumed
     validation.finish()
     timer.finish(run.stopped)

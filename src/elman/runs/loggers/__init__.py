@@ -1,8 +1,8 @@
 """Loggers, which write the metrics and samples of a run, and the registry of all of them, `LOGGERS`.
 
 Every run has ``metrics.csv`` and ``samples.jsonl``; the others are for other tools and are named by ``--log``. A logger
-is added by a class in a module of its own and a line in `LOGGERS`; the command line, its help and the docstring of
-`elman.train` follow.
+is added by a class in a module of its own and an entry point of `elman.loggers`; the command line, its help and the
+docstring of `elman.train` follow.
 """
 
 from __future__ import annotations
