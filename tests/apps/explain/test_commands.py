@@ -13,7 +13,6 @@ import elman
 from elman.apps.explain.explanation import explain_indices
 from elman.text import Corpus
 from support.cli import Command
-from support.state import TEXT as NOVEL
 from support.tolerances import COMPILED, SINGLE
 from support.training import train
 
@@ -81,39 +80,6 @@ def test_the_prior_has_its_part_and_its_counts_are_no_units(command: Command, fi
         assert re.search(rf"^gain of {part} over a uniform guess +{gain:.4f} nats/char *$", out, re.MULTILINE)
     N = len(file.read_text("utf-8"))
     assert re.search(rf"^characters read +{N:,} *\ncharacters predicted +{N - 1:,} *$", out, re.MULTILINE)
-
-
-OTHER = "the rain at night\nthe torrents at night\n" * 30
-SMALL: dict[str, Any] = {"hidden_size": 5, "seq_length": 5, "max_updates": 30, "sample_every": 0}
-
-
-@pytest.fixture(scope="module")
-def scored_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("eval")
-    (directory / "other").write_text(OTHER, encoding="utf-8")
-    (directory / "latin1").write_bytes((OTHER + "é").encode("latin-1"))
-    train(Corpus.from_text(NOVEL * 12), out=directory / "run", ngram_order=3, **SMALL)
-    return directory / "run"
-
-
-@pytest.mark.parametrize(
-    ("file", "encoding", "unknown", "window"),
-    [("other", "utf-8", "", None), ("other", "utf-8", "", 20), ("latin1", "latin-1", "é", None)],
-)
-def test_metrics_are_those_of_score(
-    command: Command, scored_run: Path, file: str, encoding: str, unknown: str, window: int | None
-) -> None:
-    arguments = ["eval", scored_run, scored_run.parent / file, "--encoding", encoding]
-    arguments += ["--window", window] if window else []
-    ended = command(*arguments, "--json")
-    assert (ended.code, ended.err) == (0, "")
-    score = elman.load(scored_run).score(OTHER + unknown, window=window)
-    metrics = ("chars", "nats_per_char", "bits_per_char", "perplexity")
-    expected = {name: getattr(score, name) for name in metrics}
-    expected |= ({"unknown_chars": 1} if unknown else {}) | ({"window": window} if window else {})
-    assert json.loads(ended.out) == expected
-    table = command(*arguments).out
-    assert [line.split("  ")[0] for line in table.splitlines()] == [name.replace("_", " ") for name in expected]
 
 
 def test_a_text_is_read_as_by_the_other_commands(command: Command, tmp_path: Path) -> None:
