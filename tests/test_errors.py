@@ -15,7 +15,7 @@ from elman.runs.texts import describe_text
 from elman.text import Corpus
 from elman.text.corpus import SampledText
 from elman.training.advice import Outcome, advise
-from elman.training.limits import describe_load
+from elman.training.limits import Stopwatch, describe_time
 from elman.training.run import Run
 from support.cli import Command
 from support.state import TEXT, T
@@ -42,8 +42,8 @@ def test_a_long_value_loses_its_middle() -> None:
         (lambda run: repr(run), "<Run on 'text': 1 update, "),
         (lambda run: repr(run.samples), "<1 record, "),
         (
-            lambda run: describe_load(replace(run, stopped="max_seconds"), 0.1),
-            "made 1 update, each 10.0 times as long as on an idle",
+            lambda run: describe_time(replace(run, stopped="max_seconds"), Stopwatch(), 0.1),
+            "busy: 1 update, each 10.0 times as long as alone",
         ),
         (
             lambda run: advise(Outcome([(1, 9.0)], [(1, 1.0)], 1.0, epochs=1.0, read_enough=True)),

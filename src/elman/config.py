@@ -326,6 +326,9 @@ LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
 TEXT_SETTINGS = frozenset({"encoding", "keep_crlf", "field"})
 """Settings that belong to the files of one text, and not to a network that is trained on another."""
 
+FOLLOW_TEXT = frozenset({"lines", "mask", "field", "min_count"})
+"""Settings that the text decides where a preset lets it, see `elman.text.kinds`, unless they are passed."""
+
 ADJUSTABLE = LIMITS | {"patience", "engine", "device", "mixed_precision"}
 """Settings that may change when a run is resumed."""
 

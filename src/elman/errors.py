@@ -17,13 +17,15 @@ _ARGUMENTS = {"beam": "width", "like": "config=elman.open_run(RUN).config"}  # o
 
 
 class _Option(str):
-    """The name of an option; a format specification is its value, ``True`` that of a flag."""
+    """The name of an option; a format specification is its value, ``True`` or ``False`` that of a flag."""
 
     __slots__ = ()
 
     def __format__(self, value: str) -> str:
         if not self.startswith("--"):
             return f"{self!s}={repr(value) if value[0].islower() else value}" if value else str(self)
+        if value == "False":
+            return f"--no-{self[2:]}"
         return f"{self!s} {value}" if value not in ("", "True") else str(self)
 
 

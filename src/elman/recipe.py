@@ -49,6 +49,9 @@ VALIDATED_PER_SECOND, MIN_VALIDATED = 4_000, 100_000
 less, as preparing the network for inference takes a while."""
 SLOWEST_UNITS = 192
 """Units per layer below which fewer do not make training faster in proportion."""
+LARGE_ALPHABETS, SMALLEST_BATCH = (700, 2_400), 2
+"""Characters of an alphabet above which the output layer takes most of the time, of one layer and of several: the time
+of a character grows with their number, and batches are smaller, so that the budget has as many updates."""
 WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
 UNLIMITED = 1_000_000
@@ -89,14 +92,23 @@ def limit_epochs(n: int) -> int:
     return EPOCHS if n < SHORT_TEXT else 2 * EPOCHS
 
 
-def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def alphabet_factor(K: int, seconds: float | None) -> float:
+    """Return how many times as long a character takes with an alphabet of K characters as with a small one."""
+    return 1.0 if seconds is None else max(1.0, K / LARGE_ALPHABETS[seconds >= SHORT_BUDGET])
+
+
+def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = None, K: int = 0) -> dict[str, Any]:
     """Return the best known settings for a training text of n characters and a time budget, without those `passed`.
 
-    The budget is that of the machine on which the recipes were found: one at half the speed has half of it.
+    The budget is that of the machine on which the recipes were found: one at half the speed has half of it. K is the
+    size of the alphabet, 0 for a small one.
     """
-    passed = dict(passed or {})
+    passed, factor = dict(passed or {}), alphabet_factor(K, seconds)
+    seconds /= factor
     recipe = _COMMON | {"epochs": limit_epochs(n), "dropout": 0.1 if n < SHORT_TEXT else 0.0}
     recipe |= (_ONE_LAYER if seconds < SHORT_BUDGET else _choose_layers(n, seconds, passed)) | passed
+    if factor > 1:
+        recipe["batch_size"] = max(SMALLEST_BATCH, 2 ** round(math.log2(recipe["batch_size"] / factor)))
     if n < COUNTED_TEXT and "ngram_start" not in passed:
         recipe["ngram_start"] = 1.0
     optimizer = find_optimizer(recipe["optimizer"])
@@ -189,14 +201,16 @@ def limit_texts(settings: Mapping[str, Any], passed: Collection[str]) -> dict[st
 
 
 def fit_to_text(
-    settings: Mapping[str, Any], n: int, total: int, seconds: float | None, passed: Collection[str]
+    settings: Mapping[str, Any], n: int, total: int, seconds: float | None, passed: Collection[str], K: int = 0
 ) -> dict[str, Any]:
     """Return the settings that a text of `total` characters changes, of which it is trained on n; but those passed.
 
-    `seconds` is the time budget that the recipe is for, see `choose_recipe`; without one, only windows that are too
-    large for the text are changed.
+    `seconds` is the time budget that the recipe is for, and K the size of the alphabet, see `choose_recipe`; without a
+    budget, only windows that are too large for the text are changed.
     """
-    changes = {} if seconds is None else choose_recipe(n, seconds, {name: settings[name] for name in passed})
+    changes = {} if seconds is None else choose_recipe(n, seconds, {name: settings[name] for name in passed}, K)
+    if (factor := alphabet_factor(K, seconds)) > 1 and "validation_chars" not in passed:
+        changes["validation_chars"] = round(settings["validation_chars"] / factor)
     if settings["max_updates"] is not None and settings["max_seconds"] is None and "epochs" in changes:
         changes["epochs"] = UNLIMITED
     is_fraction = bool(settings["validation"]) and not isinstance(settings["validation"], str)
@@ -260,6 +274,8 @@ class Preset:
     """Settings that differ from the defaults of `elman.Config`."""
     budget: float | None = None
     """Time budget in seconds, where the other settings are those of the recipe for it and the training text."""
+    looks: bool = True
+    """Whether the text decides how it is read; the experiments read it as it is."""
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -276,14 +292,14 @@ TYPICAL_CHARS = 1_000_000
 PRESETS = {
     "reference": Preset(
         "vanilla RNN of the reference experiment (AdaGrad, batch size 1, float64), 10 epochs; 13 to"
-        " 19 s per million characters"),
+        " 19 s per million characters", looks=False),
     "steady": Preset(
         "same network and number of updates as reference, with Muon, warm-up and cosine decay: minimum smooth loss"
         " 0.25 nats/char lower; about 2 min per million characters",
         {"optimizer": "muon", "learning_rate": 0.003, "beta1": 0.5, "beta2": 0.9999, "warmup": 8000,
          # A network that is still learning adapts to the current part of the text.
          "schedule": "cosine", "final_lr_fraction": 0.2,
-         "init": "orthogonal", "init_std": 0.3, "dtype": "float32"}),
+         "init": "orthogonal", "init_std": 0.3, "dtype": "float32"}, looks=False),
     "counts": Preset(
         "the n-gram counts alone, without a network, about 1 s per million characters: validation loss 1.51 nats/char"
         " on tiny Shakespeare",

@@ -140,7 +140,7 @@ def test_commands_read_the_field(command: Command) -> None:
 def test_a_file_that_is_read_with_all_its_fields_is_reported() -> None:
     Path("x.jsonl").write_text(write_json_lines(PLAIN.split() * 20), encoding="utf-8")
     options = {"preset": "reference", "hidden_size": 3, "engine": "numpy", "max_updates": 1}
-    hint = "x.jsonl is JSON Lines, and every character of it is learned: field=NAME trains on one field only"
+    hint = "x.jsonl is JSON Lines, and every character of it is read: field=NAME reads one field only"
     assert hint in elman.train("x.jsonl", **options).notices  # type: ignore[arg-type]
     assert len(elman.train("x.jsonl", **options, field="text").notices) == 1  # type: ignore[arg-type]
 

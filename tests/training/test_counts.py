@@ -202,7 +202,7 @@ def test_a_preset_with_a_recipe_and_no_hidden_units_counts() -> None:
     listens = Listens()
     run = elman.train(elman.Corpus.from_text(TEXT), hidden_size=0, max_seconds=1e-4, callback=listens)
     assert (run.stopped, run.state.update) == ("counts", 0)
-    assert re.fullmatch(r"the command took .* s instead of 0\.0001 s \(max_seconds\)", "".join(listens.warnings))
+    assert re.fullmatch(r"the command took .* s instead of 0\.0001 s", "".join(listens.warnings))
 
 
 @pytest.mark.parametrize("options", [{"seq_length": 64}, {"batch_size": 50}])

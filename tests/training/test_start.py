@@ -210,6 +210,7 @@ def test_the_time_budget_limits_the_text(monkeypatch: pytest.MonkeyPatch, tmp_pa
     text, listens = tmp_path / "text.txt", Listens()
     text.write_text("".join(f"line {n}\n" for n in range(1000)), encoding="utf-8")
     options: dict[str, Any] = {"preset": "quick", "hidden_size": 3, "engine": "numpy", "out": tmp_path / "run"}
+    options["lines"] = False
     run = elman.train(text, **options, max_seconds=6.0, callback=CallbackList(listens, StopsAt(1)))
     assert (run.config.max_chars, run.config.validation_chars) == (3000, 100_000)
     assert 2000 < len(run.corpus.indices) <= 3000

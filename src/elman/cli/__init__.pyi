@@ -22,6 +22,7 @@ from elman.cli.parameters import Out as Out
 from elman.cli.parameters import Port as Port
 from elman.cli.parameters import Quiet as Quiet
 from elman.cli.parameters import Run as Run
+from elman.cli.parameters import SweepOptions as SweepOptions
 from elman.cli.parameters import TextFile as TextFile
 from elman.cli.parameters import check_not_input as check_not_input
 from elman.cli.parameters import choose_corpus as choose_corpus

@@ -27,7 +27,6 @@ from elman.engine.processes import current_process
 from elman.errors import flag, format_count, format_value
 from elman.machine import HANGUP, postpone_signal
 from elman.runs.directory import CHECKPOINT
-from elman.runs.history import SMOOTH_UPDATES
 from elman.storage import exists
 from elman.text import visible as visible
 from elman.training.advice import LONGER
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
     from elman.training.run import Run
 
 
-TEMPERATURES = (1.0, 0.7)
-"""Of the last samples of a training: what the network has learned, and what one would generate with it."""
+TEMPERATURE = 0.7
+"""Of the last sample of a training."""
 
 
 class Terminal(Console):
@@ -111,7 +110,7 @@ class StopSignals:
 
 
 class TrainingDisplay(StopSignals, CallbackList):
-    """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere, warnings if quiet.
+    """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere.
 
     `out` is the directory of the run, for signals: they interrupt the counting of n-grams, when there is no run yet,
     and the compilation of kernels, when it has no updates. `prints_samples` is that of `ProgressLines`.
@@ -122,7 +121,7 @@ class TrainingDisplay(StopSignals, CallbackList):
         self.progress = create_display(not quiet, self.console)
         self.progress.prints_samples = prints_samples
         CallbackList.__init__(self, self.progress)
-        self.out, self.compiles, self.is_asked = out, False, False
+        self.out, self.quiet, self.compiles, self.is_asked = out, quiet, False, False
 
     def __exit__(self, *_: object) -> None:
         self.progress.close()
@@ -153,8 +152,9 @@ class TrainingDisplay(StopSignals, CallbackList):
         self.progress.on_gradient_check(*check)
 
     def on_warning(self, warning: str) -> None:
-        """Print a warning in one line, also if `quiet`."""
-        self.console.print_line(f"warning: {warning}")
+        """Print a warning in one line, unless `quiet`."""
+        if not self.quiet:
+            self.console.print_line(f"warning: {warning}")
 
     def should_stop(self) -> bool:
         """Return whether a signal has arrived."""
@@ -169,35 +169,37 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     _OUT.print(table)
 
 
-def result_rows(run: Run) -> dict[str, Any]:
-    """Return the results of a training for the table at its end, in nats per character, without what says little."""
-    omitted, rows = {"advice"}, run.results()
-    if run.state.update < SMOOTH_UPDATES:
-        omitted |= {"smooth_loss", "minimum_smooth_loss", "minimum_at"}
+def result_rows(run: Run) -> dict[str, str]:
+    """Return the results that a person looks at first; `Run.results` has all of them."""
+    losses = {
+        "validation loss": run.validation_loss,
+        "train loss": run.train_loss,
+        "loss of the counts": run.counts_loss,
+    }
     if run.config.is_counts_only:
-        omitted |= {"updates", "epochs", "seconds", "chars_per_second", "train_loss", "validation_loss"}
-    if rows["kept_update"] == run.state.update:
-        omitted.add("kept_update")
-    omitted |= {name for name in ("validation_chars", "counts_loss", "measured_speed") if rows[name] is None}
-    rows["epochs"] = f"{run.epochs:,.2f}".removesuffix(".00")
-    rows["text"] = "standard input" if rows["text"] == "-" else visible(rows["text"])
-    for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss", "counts_loss"):
-        rows[name] = None if rows[name] is None else f"{format_value(rows[name])} nats/char"
-    return {name: value for name, value in rows.items() if name not in omitted}
+        losses = {"validation loss": run.counts_loss}
+    rows = {name: f"{loss:.3f} nats/char" for name, loss in losses.items() if loss is not None}
+    if not run.config.is_counts_only:
+        rows["updates"] = f"{run.state.update:,} ({run.epochs:,.2f} epochs)"
+    return rows | {"time": f"{run.state.spent:,.1f} s"}
 
 
 def show_results(run: Run, out: Path, texts: Sequence[str | Path], *, quiet: bool) -> None:
-    """Print the results of a training, two samples unless `quiet`, and the next step.
+    """Print the results of a training in one line if `quiet`; otherwise in a table, a sample, and the next step.
 
     `texts` are those of the command line.
     """
-    show_metrics(result_rows(run))
+    rows = result_rows(run)
+    if quiet:
+        _OUT.print(f"{out}: {', '.join(f'{name} {value}' for name, value in rows.items())}")
+    else:
+        show_metrics(rows)
     if run.interrupted:
         again = "pipe the text again to" if run.corpus.name == "-" else "resume with"
-        _OUT.print(f"\nstopped and saved; {again}: {_resume_command(out)}")
+        _OUT.print(f"stopped and saved; {again}: {_resume_command(out)}")
+    if quiet or run.interrupted:
         return
-    for temperature in () if quiet else TEMPERATURES:
-        print(f"\nsample at temperature {temperature}:\n\n{visible(generate_final_sample(run, temperature))}")
+    print(f"\nsample at temperature {TEMPERATURE}:\n\n{visible(generate_final_sample(run, TEMPERATURE))}")
     _OUT.print(f"\n{run.advice}")
     if run.advice.startswith(LONGER):
         again = ", pipe the text again to" if run.corpus.name == "-" else ""

@@ -35,6 +35,7 @@ from cyclopts import (
 from cyclopts.config import Dict, Env
 
 from elman._version import __version__
+from elman.cli import parameters
 from elman.cli.commands import BAD_INPUT, INTERRUPTED, STARTED
 from elman.cli.parameters import join_descriptions, parse_nonempty_path
 from elman.errors import ElmanError, command_line, join_alternatives, quote, shorten
@@ -223,6 +224,9 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
+        if parameters.HELP_ALL in arguments:
+            parameters.shows_all = True
+            arguments = ["--help" if each == parameters.HELP_ALL else each for each in arguments]
         if arguments in ([], ["help"], ["--help"], ["-h"]):
             create_app(describe=True).help_print([])
             code = 0

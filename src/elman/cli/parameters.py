@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, ge
 
 from cyclopts import ArgumentCollection, CoercionError, Group, Parameter, Token, UnknownOptionError
 
-from elman.config import choices_of, help_of, list_types, make_config
+from elman.config import FOLLOW_TEXT, choices_of, help_of, list_types, make_config
 from elman.errors import FLAGS, ElmanError, quote
 from elman.recipe import DEFAULT_PRESET, list_presets
 from elman.storage import exists, is_file
@@ -106,7 +106,7 @@ Name = Annotated[str, Parameter(converter=lambda _, tokens: tokens[0].value.lowe
 Names = Annotated[
     list[str] | None, Parameter(converter=lambda _, tokens: [token.value.lower() for token in tokens], negative="")
 ]
-Flag = Annotated[bool, Parameter(negative="")]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Out = Annotated[Path, Parameter(name=["--out", "-o"], converter=parse_nonempty_path)]
 
 CORPUS_HELP = (
@@ -149,23 +149,40 @@ def check_not_input(out: Path, *inputs: Path) -> None:
                     raise ElmanError(f"--out would replace an input file (got {quote(out)})")
 
 
-def _optional(name: str, hint: Any, default: Any, help: str, group: Group | str) -> tuple[str, Any, Any]:
+def _optional(
+    name: str, hint: Any, default: Any, help: str, group: Group | str, is_shown: bool = True
+) -> tuple[str, Any, Any]:
     """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
-    shown = "none" if default is None else str(default)
+    shown = "as the text looks" if name in FOLLOW_TEXT else "none" if default in (None, "") else str(default)
     converter = parse_integer if hint in (int, int | None) else parse_choice if get_origin(hint) is Literal else None
     negative = None if hint is bool else ""  # --no-lines, but no --empty-log
-    parameter = Parameter(help=help, group=group, show_default=lambda _: shown, negative=negative, converter=converter)
+    parameter = Parameter(
+        help=help, group=group, show=is_shown, show_default=lambda _: shown, negative=negative, converter=converter
+    )
     return (name, Annotated[hint | None, parameter], None)
 
 
-def create_options(preset: str, without: Collection[str] = ()) -> Any:
+HELP_ALL = "--help-all"
+"""Shows the help of a command with all options; ``--help`` shows those that most people need."""
+COMMON = frozenset(
+    {"cell", "hidden_size", "layers", "learning_rate", "dropout", "epochs", "max_updates", "max_seconds", "validation",
+     "patience", "seed", "lines", "mask", "field", "min_count"}
+)  # fmt: skip
+"""The settings that ``--help`` shows."""
+shows_all = False
+"""Whether it was passed, which `elman.cli.frame` says before a command is imported: its parameters depend on it."""
+
+
+def create_options(preset: str, without: Collection[str] = (), shown: Collection[str] = COMMON) -> Any:
     """Return a class with an optional attribute for every setting but some; its help has the defaults of a preset."""
-    group = Group("Training", help=f"The defaults are those of the preset {preset}.", sort_key=5)
+    about = f"The defaults are those of the preset {preset}. {HELP_ALL} shows all settings."
+    group = Group("Training", help=about, sort_key=5)
     options = []
     for name, default in vars(make_config(preset)).items():
         if name not in without:
             hint = Literal[choices] if (choices := choices_of(name)) else list_types()[name]
-            options.append(_optional(name, hint, default, help_of(name).format_map(FLAGS), group))
+            is_shown = shows_all or name in shown
+            options.append(_optional(name, hint, default, help_of(name).format_map(FLAGS), group, is_shown))
     return _make_dataclass("Options", options)
 
 
@@ -179,6 +196,9 @@ if TYPE_CHECKING:
 
     class Options:
         """One optional attribute for every field of `Config`."""
+
+    class SweepOptions(Options):
+        """The same."""
 
     class SamplingOptions:
         """One optional attribute for every field of `elman.network.SamplingParams`."""
@@ -194,6 +214,8 @@ def __getattr__(name: str) -> Any:
         return f"Hyperparameter preset. Options you pass override it.\n\n{list_presets()}"
     if name == "Options":  # looks for the engines of installed packages
         return create_options(DEFAULT_PRESET)
+    if name == "SweepOptions":  # those of `elman train`, whose help has them
+        return create_options(DEFAULT_PRESET, shown=())
     if name == "SamplingOptions":  # needs NumPy
         from elman.network.sampling import list_sampling_options
 

@@ -32,6 +32,7 @@ from elman.storage.files import (
 )
 from elman.storage.tensors import read_description
 from elman.text import Alphabet, Corpus, TextFile
+from elman.text.kinds import TextKind
 
 METRICS, SAMPLES = LOGGERS["csv"].target, LOGGERS["samples"].target
 PLOT, LOCK = "smooth_loss.png", ".lock"
@@ -98,10 +99,12 @@ class RunManifest:
     """The optional loggers that write its records."""
     validation_chars: int | None = None
     """Characters of the validation set that its validation loss is of; None while there is none."""
+    text_kind: TextKind | None = None
+    """What the text was taken for, and the settings that followed; None if they were given."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of ``run.json``."""
-        optional = {"init_from": self.init_from, "validation": self.validation}
+        optional = {"init_from": self.init_from, "validation": self.validation, "text_kind": self.text_kind}
         return {
             "config": asdict(self.config),
             "alphabet": self.alphabet.characters,
@@ -118,7 +121,7 @@ class RunManifest:
     def parse(cls, value: Any) -> RunManifest:
         """Parse the contents of ``run.json``; ElmanError, ValueError, KeyError or TypeError if they are invalid."""
         config, chars = Config(**value["config"]), value["validation_chars"]
-        validation, init_from = value.get("validation"), value.get("init_from")
+        validation, init_from, kind = (value.get(name) for name in ("validation", "init_from", "text_kind"))
         return cls(
             config,
             Alphabet(require_str(value["alphabet"], "alphabet"), has_unknown=config.min_count > 0),
@@ -129,6 +132,7 @@ class RunManifest:
             None if init_from is None else ModelOrigin.parse(init_from),
             tuple(name for name in value["log"] if name in optional_loggers()),
             None if chars is None else require_int(chars, "validation_chars"),
+            None if kind is None else TextKind.parse(kind),
         )
 
 

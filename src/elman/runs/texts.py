@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from elman.config import Config
+from elman.engine_registry import ENGINES
 from elman.errors import ElmanError, format_count, option, quote, shorten
 from elman.runs.directory import RunManifest
 from elman.storage.files import require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, check_alphabet_size, has_piped_text, read_corpus
 from elman.text.formats import describe_newlines, find_record_format
+from elman.text.kinds import TextKind, choose_min_count, look
 from elman.text.lines import Indices, count_training_lines, hash_training_lines, make_lines, shuffle_corpus, split_lines
 from elman.text.sources import BUILTIN_CORPORA, STANDARD_INPUT, is_builtin
+from elman.text.unknown import replace_rare
 
 Text = Source | Sequence[Source] | Corpus
 """What the text of a run is read from, see `elman.text.read_corpus`."""
@@ -133,12 +137,12 @@ def describe_text(corpus: Corpus) -> str:
     return f"training on {name}{about}: {len(corpus.indices):,} characters, {K:,} distinct{newlines}{sample}"
 
 
-def suggest_field(paths: Iterable[str], field: str, *, trains: bool = False) -> str:
+def suggest_field(paths: Iterable[str], field: str) -> str:
     """Return a hint if files of records are read as they are; otherwise an empty string."""
     for path in () if field else paths:
         if kind := find_record_format(path):
-            read = f"{Path(path).name} is {kind}, and every character of it is {'learned' if trains else 'read'}"
-            return f"{read}: {option.field:NAME} {'trains on' if trains else 'reads'} one field only"
+            read = f"{Path(path).name} is {kind}, and every character of it is read"
+            return f"{read}: {option.field:NAME} reads one field only"
     return ""
 
 
@@ -152,13 +156,34 @@ def read_text(source: Text, config: Config) -> Corpus:
     return shuffle_corpus(corpus, config.seed) if config.lines else corpus
 
 
-def read_run_texts(source: Text | None, config: Config) -> tuple[Corpus, Corpus | None]:
-    """Read the text of a new run, and that of the validation set where it is a file."""
+class RunTexts(NamedTuple):
+    """The texts of a new run, and the settings that they decided."""
+
+    config: Config
+    corpus: Corpus
+    validation: Corpus | None
+    kind: TextKind | None = None
+    """None where nobody looked."""
+
+
+def read_run_texts(source: Text | None, config: Config, passed: Collection[str] | None = None) -> RunTexts:
+    """Read the text of a new run, and that of the validation set where it is a file.
+
+    Unless `passed` is None, the text decides how it is read, but for the settings among those that were passed.
+    """
     if source is None:
         raise ElmanError(f"the text is missing: use a file or a built-in text ({', '.join(BUILTIN_CORPORA)})")
-    corpus = read_text(source, config)
+    corpus, kind = read_text(source, config), None
+    if passed is not None:
+        kind = look(corpus, passed if "lines" not in ENGINES[config.engine].lacks else {"lines"})
+        if kind.settings:
+            config = replace(config, **kind.settings)
+            corpus = read_text(source if "field" in kind.settings else corpus, config)
+        if "min_count" not in passed and (min_count := choose_min_count(corpus)):
+            config, corpus = replace(config, min_count=min_count), replace_rare(corpus, min_count)
+            kind = replace(kind, settings={**kind.settings, "min_count": min_count})
     check_alphabet_size(corpus, config.hidden_size)
-    return corpus, read_validation_text(config, corpus)
+    return RunTexts(config, corpus, read_validation_text(config, corpus), kind)
 
 
 def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:

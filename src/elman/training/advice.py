@@ -33,6 +33,9 @@ VALIDATIONS, EPOCHS = 2, 2
 MEMORIZED = 0.05
 """The train loss, in nats per character, below which a network has memorized its text."""
 
+GAIN = 0.02
+"""The nats per character by which a network must be better than the counts alone to be worth its time."""
+
 WORSE = 0.01
 """The validation loss has risen if the last is above the minimum by this fraction."""
 
@@ -55,6 +58,8 @@ class Outcome:
     """Whether it is the reference experiment's network and optimizer, without a validation set."""
     interrupted: bool = False
     counts_only: bool = False
+    gain: float | None = None
+    """The validation loss of the counts alone minus that of the model; None where either is unknown."""
 
 
 def outcome_of(run: Run) -> Outcome:
@@ -74,11 +79,15 @@ def outcome_of(run: Run) -> Outcome:
         reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),
         interrupted=run.interrupted,
         counts_only=config.is_counts_only,
+        gain=None if run.counts_loss is None or run.validation_loss is None else run.counts_loss - run.validation_loss,
     )
 
 
 def advise(outcome: Outcome) -> str:
     """Return what to do next in one or two sentences: train longer, use a larger network, or stop."""
+    if outcome.gain is not None and outcome.gain < GAIN and not (outcome.interrupted or outcome.counts_only):
+        better = f"is only {outcome.gain:.3f} nats/char better than its counts" if outcome.gain > 0 else "is its counts"
+        return f"{LONGER}: the model {better}, which {option.preset:counts} computes in a second."
     larger = f"Increase {option.hidden_size} or {option.layers}."
     if outcome.interrupted:
         return f"The run was interrupted: continue it with {option.resume:True}."

@@ -28,6 +28,7 @@ from elman.ngram.model import NgramModel
 from elman.recipe import Preset
 from elman.runs.texts import TrainingData, suggest_field, training_length
 from elman.text import Corpus
+from elman.text.kinds import describe_kind, describe_min_count
 from elman.training.run import Run
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def choose_settings(
     if seconds is not None and speed_decides(asked, passed):
         speed = measure_speed(asked, on_compile)
         seconds *= recipe.round_speed(speed)  # a slower machine has a shorter budget of the reference machine
-    changes = recipe.fit_to_text(vars(asked), n, total, seconds, passed)
+    changes = recipe.fit_to_text(vars(asked), n, total, seconds, passed, len(corpus.alphabet))
     return replace(asked, **changes) if changes else asked, speed
 
 
@@ -218,12 +219,21 @@ def open_weights(init_from: ModelSource | None, initial: InitialWeights | None) 
     return None
 
 
+def describe_reading(run: Run) -> tuple[str, ...]:
+    """Return what the text is taken for, and how it is read therefore."""
+    corpus, kind = run.corpus, run.text_kind
+    if kind is not None and kind.settings:
+        return describe_kind(kind, corpus), describe_min_count(kind, corpus)
+    hint = suggest_field([file.path for file in corpus.files], run.config.field)
+    return (hint or ("" if kind is None else describe_kind(kind, corpus)),)
+
+
 def describe_start(run: Run, asked: Config) -> tuple[str, ...]:
     """Return what to know about the start of a run: its text, and the settings that are not those asked for."""
     config, data = run.config, run.data
     notices = (
         data.describe(),
-        suggest_field([file.path for file in data.corpus.files], config.field, trains=True),
+        *describe_reading(run),
         recipe.describe_changed(vars(config), vars(asked), len(data.windows.indices), run.measured_speed),
         describe_raised(config, run.state.parameters.ngrams),
     )

@@ -54,7 +54,11 @@ class Stopwatch:
 
     def elapsed(self) -> float:
         """Return the time in seconds."""
-        return time.monotonic() - self._started - (compile_seconds() - self._compiled)
+        return time.monotonic() - self._started - self.compiled()
+
+    def compiled(self) -> float:
+        """Return the seconds of compilation since the start."""
+        return compile_seconds() - self._compiled
 
     def leave_out_pause(self, seconds: float, expected: float) -> float:
         """Return the seconds that work took, without a pause of the process, which is not part of the time.
@@ -197,26 +201,21 @@ def describe_extension(run: Run, saved: Config) -> str:
     return f"{ends}: the learning rate changes from {before:.3g} to {after:.3g} and decays from there"
 
 
-def describe_overrun(run: Run, elapsed: float) -> str:
-    """Return why a command took longer than its time budget; empty if it did not, or has none."""
-    limit = run.config.max_seconds
-    if limit is None or elapsed <= TOLERANCE * limit + run.file_seconds:
-        return ""
-    overrun = f"the command took {elapsed:,.1f} s instead of {limit:g} s ({option.max_seconds})"
-    if run.config.is_counts_only:
-        return overrun
-    least = f"at least {MIN_UPDATES} updates unless they take {MAX_BUDGETS:g} times the budget"
-    before = f"{run.preparation_seconds:,.1f} s of them before the first update"
-    return f"{overrun}, {before}: half of the time is for training, which makes {least}"
+def describe_time(run: Run, stopwatch: Stopwatch, share: float) -> str:
+    """Return why a command took longer than its time budget, or made few updates in it; empty if it did not.
 
-
-def describe_load(run: Run, share: float) -> str:
-    """Return what other programs cost a run with a time budget whose engine ran for a fraction of the time; or empty.
-
-    An engine whose threads wait for a device is not measured so.
+    `share` is that of `Timer.processor_share`; an engine whose threads wait for a device is not measured so.
     """
-    if run.stopped != "max_seconds" or share >= BUSY or ENGINES[run.config.engine].has_devices:
-        return ""
-    ran = f"training ran {100 * share:.0f} % of its time and made {format_count(run.state.update, 'update')}"
-    cost = f"other programs kept the processor busy: {ran}, each {1 / share:.1f} times as long as on an idle machine"
-    return f"{cost}; for a better model raise {option.max_seconds}"
+    limit, elapsed, compiled = run.config.max_seconds, stopwatch.elapsed(), stopwatch.compiled()
+    is_over = limit is not None and elapsed > TOLERANCE * limit + run.file_seconds
+    is_busy = run.stopped == "max_seconds" and share < BUSY and not ENGINES[run.config.engine].has_devices
+    parts, updates = list[str](), format_count(run.state.update, "update")
+    if is_over:
+        parts.append(f"the command took {elapsed + compiled:,.0f} s instead of {limit:g} s")
+        if compiled >= 1:
+            parts.append(f"{compiled:,.0f} s of them to compile kernels, once")
+        if not is_busy and not run.config.is_counts_only:
+            parts.append(f"{run.preparation_seconds:,.0f} s of them before the first update")
+    if is_busy:
+        parts.append(f"other programs kept the processor busy: {updates}, each {1 / share:.1f} times as long as alone")
+    return ", ".join(parts)

@@ -34,8 +34,7 @@ from elman.training.initialization import (
 from elman.training.limits import (
     Stopwatch,
     Timer,
-    describe_load,
-    describe_overrun,
+    describe_time,
     find_last_update,
     find_reached_limit,
 )
@@ -87,8 +86,9 @@ def start_run(
         asked = replace(asked, **limits)
     require_engine(asked)
 
-    # The text decides the rest: the recipe depends on its length, and on the speed of the machine.
-    corpus, validation = read_run_texts(source, asked)
+    # The text decides the rest: its kind, how it is read; its length and the speed of the machine, the recipe.
+    looks = bool(recorded) and chosen.looks and weights is None
+    asked, corpus, validation, kind = read_run_texts(source, asked, options if looks else None)
     config, speed = choose_settings(asked, corpus, chosen if recorded else None, options, on_compile)
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
     require_memory(data)
@@ -99,7 +99,7 @@ def start_run(
     ngrams = None if weights is None else weights.translate_ngrams(data)
     history = History(config, files=None if directory is None else directory.files)
     state = initial_state(data, optimizer, ngrams)
-    run = Run(data, state, optimizer, history, directory, preset=recorded, measured_speed=speed)
+    run = Run(data, state, optimizer, history, directory, preset=recorded, measured_speed=speed, text_kind=kind)
     run.init_from = None if weights is None else weights.initialize(run)
     run.notices = describe_start(run, asked)
     create_directory(run)
@@ -188,8 +188,7 @@ def finish(run: Run, callback: TrainingCallback, health: HealthCheck, timer: Tim
     problem = health.monitor.problem
     is_healthy = run.interrupted or not problem
     run.advice = advise(outcome_of(run)) if is_healthy else f"{problem[0].upper()}{problem[1:]}."
-    overrun, load = describe_overrun(run, timer.stopwatch.elapsed()), describe_load(run, timer.processor_share())
-    for warning in filter(None, (overrun, load)):
+    if warning := describe_time(run, timer.stopwatch, timer.processor_share()):
         callback.on_warning(warning)
     if run.directory is not None:
         run.directory.write_manifest(run.manifest)

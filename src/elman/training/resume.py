@@ -50,7 +50,8 @@ def resume_run(directory: RunWriter, source: Text | None, preset: str | None, op
     metrics, samples = _read_records(files, saved, manifest)
     run = Run(
         data, saved.state, create_optimizer(config), History(config), directory, saved.best, saved.best, recorded,
-        manifest.init_from if manifest else None, (data.describe(),), counts_loss=saved.counts_loss,
+        manifest.text_kind if manifest else None, manifest.init_from if manifest else None, (data.describe(),),
+        counts_loss=saved.counts_loss,
     )  # fmt: skip
     run = replace(run, history=History(config, _drop_end(metrics, run, saved.config), samples, files))
     if limit := was_ended_by(run, config):

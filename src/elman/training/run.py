@@ -19,6 +19,7 @@ from elman.runs.snapshot import LineData, Snapshot
 from elman.runs.texts import TrainingData
 from elman.runs.writer import RunWriter
 from elman.text import Corpus
+from elman.text.kinds import TextKind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,6 +92,8 @@ class Run:
     """That network or, once the run has ended, the last one if it is better: the network used from then on."""
     preset: str = ""
     """The preset that its settings started from; empty if that is not known."""
+    text_kind: TextKind | None = None
+    """What its text was taken for, and the settings that followed; None where the preset or the caller decides."""
     init_from: ModelOrigin | None = None
     """The model whose weights it started with; None if they were random."""
     notices: tuple[str, ...] = ()
@@ -190,6 +193,7 @@ class Run:
             None if validation is None else TextRecord.of(validation),
             self.init_from,
             validation_chars=_count_validated(self) if self.stopped else None,
+            text_kind=self.text_kind,
         )
 
     def results(self) -> dict[str, Any]:
@@ -197,7 +201,9 @@ class Run:
         state = self.state
         chars = state.update * self.config.chars_per_update
         return {
-            "text": self.corpus.name, "updates": state.update, "epochs": self.epochs,
+            "text": self.corpus.name, "text_kind": self.text_kind and self.text_kind.name,
+            "text_settings": self.text_kind.settings if self.text_kind else {},
+            "updates": state.update, "epochs": self.epochs,
             "seconds": round(state.seconds, 3),
             "chars_per_second": round(chars / state.seconds) if state.seconds else None,
             "smooth_loss": finite_or_none(self.smooth_loss),

@@ -11,6 +11,7 @@ from elman.engine import Engine, Indices
 from elman.engine.processes import run_on_first_process
 from elman.model.score import score
 from elman.network.bptt import begin_text
+from elman.recipe import alphabet_factor
 from elman.runs.snapshot import Snapshot
 from elman.training.callbacks import TrainingCallback
 from elman.training.health import HealthCheck
@@ -21,12 +22,10 @@ from elman.training.run import Run
 VALIDATIONS = 10
 """Validations per run, at least, unless they would take too much of the time."""
 FREE_CHARS = 20_000
-"""Characters of a validation set that are read in no time worth counting."""
+"""Characters of a validation set, with a small alphabet, that are read in no time worth counting."""
 CHARS_PER_VALIDATED = 10
 """Characters trained on per further character of a validation, at least. A validation reads two characters or more in
 the time of one in training, so that it takes about 5 % of the time."""
-MEASURED_CHARS = 20_001
-"""Characters of a validation set that are read to measure how long validations will take."""
 
 
 class Validation:
@@ -91,7 +90,7 @@ class Validation:
         """Measure how long validations take, where a time budget has to allow for them, and evaluate the counts."""
         run, sample, ngrams = self.run, self.run.data.validation_sample, self.run.state.parameters.ngrams
         if sample is not None and run.config.max_seconds is not None:
-            self.score(run.snapshot(), sample[:MEASURED_CHARS])
+            self.score(run.snapshot(), sample[: round(free_chars(run)) + 1])
         if sample is None or ngrams is None or (run.state.update and not self.best_is_mixed()):
             return
         # Let the counts alone, without the network, be the best model so far: none that is worse is kept.
@@ -152,11 +151,16 @@ class Validation:
             run.best = run.selected = replace(network, parameters=mixed, validation_loss=loss)
 
 
+def free_chars(run: Run) -> float:
+    """Return how many characters are read in no time worth counting: measuring how long they take costs nothing."""
+    return FREE_CHARS / alphabet_factor(len(run.corpus.alphabet), run.config.max_seconds)
+
+
 def validation_interval(run: Run, last_update: int) -> int:
     """Return the number of updates between validations of a run that is expected to end at `last_update`."""
     data, config = run.data, run.config
     assert data.validation_sample is not None
-    costly = CHARS_PER_VALIDATED * (len(data.validation_sample) - FREE_CHARS) / config.chars_per_update
+    costly = CHARS_PER_VALIDATED * (len(data.validation_sample) - free_chars(run)) / config.chars_per_update
     often = min(math.ceil(last_update / VALIDATIONS), data.windows.per_epoch)
     return config.validate_every or max(often, math.ceil(costly))
 

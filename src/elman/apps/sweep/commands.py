@@ -16,8 +16,8 @@ from elman.cli import (
     Integer,
     Json,
     Name,
-    Options,
     Out,
+    SweepOptions,
     join_descriptions,
     passed_options,
     print_results,
@@ -42,7 +42,7 @@ def sweep(
     sampler: Annotated[Sampler, ANY_CASE] = "tpe",
     pruner: Annotated[Pruner, ANY_CASE] = "halving",
     sampler_seed: Integer = 0,
-    options: Annotated[Options | None, Parameter(name="*")] = None,
+    options: Annotated[SweepOptions | None, Parameter(name="*")] = None,
     as_json: Json = False,
 ) -> int:
     """Search for the settings with the lowest validation loss in many trainings.

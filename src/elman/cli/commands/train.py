@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from elman.cli import parameters
 from elman.cli.commands import INTERRUPTED, STARTED
 from elman.cli.parameters import (
     PRESET_HELP,
@@ -42,15 +43,15 @@ def train(
     *corpus: Corpora,
     out: Out,
     preset: Annotated[Name | None, Parameter(help=PRESET_HELP, show_default=lambda _: DEFAULT_PRESET)] = None,
-    like: Path | None = None,
+    like: Annotated[Path | None, Parameter(show=parameters.shows_all)] = None,
     init_from: Path | None = None,
     resume: Flag = False,
     overwrite: Flag = False,
     quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = False,
     log: Annotated[Names, Parameter(help=logger_help())] = None,
     live: Annotated[Flag, Parameter(group=DASHBOARD)] = False,
-    live_port: Annotated[Port, Parameter(group=DASHBOARD)] = 0,
-    live_with: Annotated[list[Path] | None, Parameter(negative="", group=DASHBOARD)] = None,
+    live_port: Annotated[Port, Parameter(group=DASHBOARD, show=parameters.shows_all)] = 0,
+    live_with: Annotated[list[Path] | None, Parameter(negative="", group=DASHBOARD, show=parameters.shows_all)] = None,
     options: Annotated[Options | None, Parameter(name="*")] = None,
     as_json: Json = False,
 ) -> int:

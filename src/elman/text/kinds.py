@@ -1,0 +1,308 @@
+"""What kind of text a text is, by a sample of its lines, and the settings that follow.
+
+The kind is the first one of which an alternative has all its evidence in range, see `KINDS`. Settings follow only where
+the evidence is overwhelming; where it is weaker, they are suggested. A setting that a person passes is not changed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from elman.errors import option, shorten
+from elman.storage.files import require_str
+from elman.text.corpus import Corpus
+from elman.text.formats import find_record_format
+from elman.text.masks import MASKS
+from elman.text.sources import STANDARD_INPUT
+from elman.text.unknown import count_characters
+
+PIECES, PIECE = 20, 4_000
+"""Pieces of a text that are looked at, and their characters: it takes milliseconds."""
+LARGE_ALPHABET, KEPT = 1_000, 0.995
+"""Distinct characters from which on rare ones are replaced, and the fraction of the text that stays as it is."""
+FIELD_SHARE, FIELD_WORDS = 0.5, 3.0
+"""Of the characters of records, and words per value, of a field that is trained on alone."""
+MIN_ROWS, ROWS = 5, 200
+"""Rows that tell CSV from a text with commas, and lines at the beginning that are read as records."""
+STAMP_WITHIN, STAMPED = 80, 0.7
+"""Characters at the beginning of a line in which a time stamp counts, and the fraction of such lines of a log."""
+
+_STAMP = re.compile(rf"{MASKS['timestamps'].pattern}|^[\[(<]?\d\d:\d\d\b")  # at the start, also without seconds
+_WORD = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]|[^\s\u2e80-\u9fff\uf900-\ufaff]+")
+"""What white space ends; in Chinese and Japanese a character, which is about as much."""
+_SENTENCE_END = re.compile(r"[.,;:!?…。，！？；：、।॥؟،۔]['\"”’»）)」』]?$")
+_CODE_END = re.compile(r"[;{]$|^\s*[)}\]]+$")
+_SYMBOL = re.compile(r"[{}\[\]()<>;=_#/\\\"'*&|+]")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is measured of lines: fractions of those that are not empty, unless something else is said."""
+
+    lines: int
+    """How many there are in the sample."""
+    distinct: float
+    empty: float
+    """Of all lines."""
+    indented: float
+    words: float
+    """Words per line."""
+    most_words: float
+    """Words that nine tenths of the lines have at most."""
+    sentence_ends: float
+    """Those that end with a punctuation mark of sentences or verses."""
+    code_ends: float
+    """Those that end with a semicolon or an opening brace, or close one."""
+    symbols: float
+    """Of the characters: brackets, operators, quotation marks."""
+    same_start: float
+    """Those that begin with one of the five most frequent first words."""
+    time_stamps: float
+    """Of those that are not indented, as the lines of a stack trace are."""
+    objects: float
+    """Those that are JSON objects."""
+    columns: float
+    """Of the rows at the beginning, read as CSV or TSV: those with as many values as the first has names."""
+    named_records: bool = False
+    """Whether the suffix of the file is one of records, …"""
+    named_log: bool = False
+    """… or ``.log``."""
+
+
+Ranges = dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of text is recognized, named and trained on."""
+
+    title: str
+    alternatives: tuple[Ranges, ...]
+    """The ranges of its evidence."""
+    reason: str = ""
+    """What a person is told of the evidence."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The settings of `elman.Config` that follow."""
+    result: str = ""
+    """What they do."""
+
+
+_ENTRIES: Ranges = {"lines": (50, math.inf), "indented": (0, 0.03), "code_ends": (0, 0.1), "sentence_ends": (0, 0.15)}
+_SHORT: Ranges = {"distinct": (0.6, 1), "words": (0, 4.5), "most_words": (0, 8)}
+_TITLES: Ranges = {"distinct": (0.9, 1), "words": (0, 8), "most_words": (0, 13), "sentence_ends": (0, 0.03)}
+_LIST = "{distinct:.0%} of its lines are distinct, with {words:.1f} words on average"
+
+KINDS = {
+    "records": Kind(
+        "records",
+        ({"named_records": (1, 1)}, {"objects": (0.95, 1)}, {"columns": (0.95, 1)}),
+        "with the fields {fields}",
+        {"lines": True},
+        "trained as independent lines; {field} trains on one field",
+    ),
+    "log": Kind(
+        "a log",
+        ({"named_log": (1, 1)}, {"lines": (20, math.inf), "time_stamps": (STAMPED, 1)}),
+        "{time_stamps:.0%} of its lines have a time stamp",
+        {"lines": True, "mask": "all"},
+        "trained as independent lines, with times, addresses and numbers masked",
+    ),
+    "code": Kind(
+        "source code",
+        (
+            {"indented": (0.2, 1), "symbols": (0.065, 1)},
+            {"code_ends": (0.25, 1), "symbols": (0.03, 1)},
+        ),
+    ),
+    "list": Kind(
+        "a list",
+        (
+            # A few words without punctuation, such as names; or titles, which are longer. Empty lines are between
+            # stanzas and paragraphs, or after every entry.
+            *(
+                {**_ENTRIES, **entry, "empty": empty}
+                for entry in (_SHORT, _TITLES)
+                for empty in ((0, 0.02), (0.45, 0.55))
+            ),
+            # Chess games and commands have a similar beginning.
+            {**_ENTRIES, "distinct": (0.6, 1), "empty": (0, 0.02), "same_start": (0.6, 1)},
+        ),
+        _LIST,
+        {"lines": True},
+        "trained as independent lines",
+    ),
+    "lines": Kind("a list, perhaps", ({**_ENTRIES, "empty": (0, 0.02), "words": (0, 12)},), _LIST),
+    "text": Kind("running text", ({},)),
+}
+"""By name, in the order in which they are tried."""
+
+
+@dataclass(frozen=True)
+class TextKind:
+    """The kind of one text."""
+
+    name: str
+    """A key of `KINDS`."""
+    evidence: Evidence
+    settings: dict[str, Any]
+    """The settings that follow from it."""
+    fields: tuple[str, ...] = ()
+    """Of records."""
+
+    @classmethod
+    def parse(cls, value: Any) -> TextKind:
+        """Parse the value in ``run.json``."""
+        return cls(
+            require_str(value["name"], "name"),
+            Evidence(**value["evidence"]),
+            dict(value["settings"]),
+            tuple(value["fields"]),
+        )
+
+
+def look(corpus: Corpus, passed: Collection[str] = ()) -> TextKind:
+    """Return the kind of a text that was read as it is; no settings follow if one that it decides was `passed`."""
+    pieces = sample_lines(corpus)
+    path = corpus.files[0].path if len(corpus.files) == 1 else ""
+    rows = read_rows(pieces[0][:ROWS], find_record_format(path))
+    evidence = measure([line for piece in pieces for line in piece], rows, path)
+    name = find_kind(evidence)
+    settings, fields = dict(KINDS[name].settings), tuple(rows[0]) if name == "records" and rows else ()
+    if fields and path not in ("", STANDARD_INPUT) and (chosen := choose_field(rows)):  # the file is read again
+        settings["field"] = chosen
+    return TextKind(name, evidence, {} if {"lines", "mask", "mask_regex", "field"} & {*passed} else settings, fields)
+
+
+def find_kind(evidence: Evidence) -> str:
+    """Return the first kind of which an alternative has all its evidence in range."""
+    found = asdict(evidence)
+    return next(
+        name
+        for name, kind in KINDS.items()
+        for ranges in kind.alternatives
+        if all(low <= found[key] <= high for key, (low, high) in ranges.items())
+    )
+
+
+def describe_kind(kind: TextKind, corpus: Corpus) -> str:
+    """Return what a text is taken for, and what follows or is suggested; empty if nothing is."""
+    rule, settings = KINDS[kind.name], kind.settings
+    reason = rule.reason.format(**asdict(kind.evidence), fields=shorten(", ".join(kind.fields)))
+    if (kind.name == "records" and not kind.fields) or (kind.name == "log" and kind.evidence.time_stamps < STAMPED):
+        reason = "by the suffix of its name"
+    looks = f"{corpus.label} looks like {rule.title} ({reason})"
+    if "field" in settings:
+        only = f"trained on the field {settings['field']}, a line per record"
+        return f"{looks}: {only} ({option.field:NAME} for another)"
+    if "lines" in settings:
+        result = rule.result.format(field=format(option.field, "NAME"))
+        return f"{looks}: {result} ({option.lines:False} for running text)"
+    return f"{looks}: {option.lines:True} trains on independent lines" if kind.name == "lines" else ""
+
+
+def describe_min_count(kind: TextKind, corpus: Corpus) -> str:
+    """Return how much of a text was replaced as its characters are many; empty if nothing was."""
+    if "min_count" not in kind.settings:
+        return ""
+    share = count_characters(corpus)[-1] / len(corpus.indices)
+    rare = f"characters that occur fewer than {kind.settings['min_count']} times, {share:.2%} of the text"
+    return f"{rare}, are replaced by one unknown symbol ({option.min_count:0} keeps them)"
+
+
+def sample_lines(corpus: Corpus) -> list[list[str]]:
+    """Return the complete lines in pieces of a text, which are spread evenly; the first begins with the text."""
+    indices, N = corpus.indices, len(corpus.indices)
+    size = N if N <= PIECES * PIECE else PIECE
+    found = []
+    for start in range(0, N - size + 1, max(1, (N - size) // (PIECES - 1))):
+        lines = corpus.alphabet.decode(indices[start : start + size]).split("\n")
+        found.append([line.rstrip("\r") for line in lines[start > 0 : len(lines) - (start + size < N)]])
+    return found
+
+
+def read_rows(lines: Sequence[str], suffix: str) -> list[dict[str, Any]]:
+    """Return the records at the beginning of a text, JSON Lines, CSV or TSV; none if these are no records.
+
+    `suffix` is the format that the suffix of the file says. Without it, CSV has three columns or more: a comma in every
+    line is in a list, too.
+    """
+    if (first := next(filter(str.strip, lines), "")).startswith("{"):
+        return [_parse_object(line) or {} for line in lines if line.strip()] if _parse_object(first) else []
+    for name, delimiter, columns in (("CSV", ",", 3), ("TSV", "\t", 2)):
+        if suffix not in ("", name):
+            continue
+        try:
+            rows = [row for row in csv.reader(lines, delimiter=delimiter) if row][:-1]  # the last may be cut
+        except csv.Error:
+            continue
+        names = rows[0] if rows else []
+        if len(rows) >= MIN_ROWS and len(names) >= (2 if suffix else columns) and all(map(str.strip, names)):
+            return [dict(zip(names, row, strict=False)) if len(row) == len(names) else {} for row in rows[1:]]
+    return []
+
+
+def _parse_object(line: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line) if line.startswith("{") else None
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def measure(lines: Sequence[str], rows: Sequence[dict[str, Any]] = (), path: str = "") -> Evidence:
+    """Return the evidence of lines, of the records at the beginning of the text, and of the name of its file."""
+    filled = [line for line in lines if line.strip()]
+    flush, n = [line for line in filled if not line[0].isspace()], max(1, len(filled))
+
+    def share(holds: Callable[[str], object]) -> float:
+        return sum(map(bool, map(holds, filled))) / n
+
+    words = [len(_WORD.findall(line)) for line in filled]
+    starts = Counter(line.split(maxsplit=1)[0] for line in filled).most_common(5)
+    chars = max(1, sum(map(len, filled)))
+    return Evidence(
+        lines=len(filled),
+        distinct=len(set(filled)) / n,
+        empty=1 - len(filled) / max(1, len(lines)),
+        indented=1 - len(flush) / n,
+        words=sum(words) / n,
+        most_words=sorted(words)[9 * len(words) // 10] if words else 0,
+        sentence_ends=share(lambda line: _SENTENCE_END.search(line.rstrip())),
+        code_ends=share(lambda line: _CODE_END.search(line.rstrip())),
+        symbols=sum(len(_SYMBOL.findall(line)) for line in filled) / chars,
+        same_start=sum(count for _, count in starts) / n,
+        time_stamps=sum(bool(_STAMP.search(line[:STAMP_WITHIN])) for line in flush) / max(1, len(flush)),
+        objects=share(_parse_object),
+        columns=sum(map(bool, rows)) / max(1, len(rows)),
+        named_records=bool(find_record_format(path)),
+        named_log=path.lower().endswith(".log"),
+    )
+
+
+def choose_field(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the field that has most of the text of records; empty if none has."""
+    chars, words = Counter[str](), Counter[str]()
+    for row in rows:
+        for name, value in row.items():
+            chars[name] += len(str(value))
+            words[name] += len(_WORD.findall(value)) if isinstance(value, str) else 0
+    name, most = chars.most_common(1)[0] if chars else ("", 0)
+    return name if most >= FIELD_SHARE * chars.total() and words[name] >= FIELD_WORDS * len(rows) else ""
+
+
+def choose_min_count(corpus: Corpus) -> int:
+    """Return below which count a character of a large alphabet is replaced; 0 if none is."""
+    if len(corpus.alphabet) < LARGE_ALPHABET or corpus.alphabet.has_unknown:
+        return 0
+    counts = np.sort(count_characters(corpus))
+    rare = int(np.searchsorted(np.cumsum(counts), (1 - KEPT) * counts.sum(), "right"))
+    return int(counts[rare]) if counts[rare] > 1 else 0
