@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from elman.apps.course.faults import KIT
-from elman.apps.report import compare_reports, pipeline, report
+from elman.apps.report import pipeline, report
 from elman.apps.report.curve import SOON, find_jumps, measure_curve
 from elman.errors import ElmanError
 from elman.model.loading import load
@@ -332,50 +332,6 @@ def test_jumps_at_the_start_of_epochs_are_what_the_text_does_not_explain() -> No
     assert [each["rise"] for each in found["jumps"]] == [12.0, 4.0]
     assert find_jumps(rising({}), 100)["jumps"] == []
     assert find_jumps(curve((1, 100.0), (150, 60.0), (250, 90.0)), 100) == {"typical": None, "jumps": []}
-
-
-@pytest.mark.usefixtures("_one_experiment")
-def test_two_reports_are_compared_on_one_page(corpus: Corpus, tmp_path: Path) -> None:
-    for name, options in (("narrow", {}), ("wide", {"hidden_size": 12, "seq_length": 20})):
-        report(corpus, out=tmp_path / name, epochs=1, long_epochs=2, **SMALL | options)
-    page = compare_reports(tmp_path / "narrow", tmp_path / "wide", out=tmp_path / "both")
-    assert page == tmp_path / "both" / "comparison.html"
-    markdown = (tmp_path / "both" / "comparison.md").read_text("utf-8")
-    assert "| `hidden_size` | `8` | `12` |\n| `seq_length` | `10` | `20` |" in markdown
-    assert "metrics_every" not in markdown
-    minima = []
-    for name in ("narrow", "wide"):
-        results = json.loads((tmp_path / name / "results.json").read_text("utf-8"))
-        minima.append(results["long"]["minimum_smooth_loss"] / results["config"]["seq_length"])
-        assert results["final"]["text"].split("\n")[0] in markdown
-    assert all(f"{minimum:.3f}" in markdown for minimum in minima)
-    parsed = Page(page.read_text("utf-8"))
-    assert (parsed.open, parsed.tags.count("svg")) == ([], 1)
-    assert (tmp_path / "both" / "comparison.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.usefixtures("_one_experiment")
-def test_reports_that_cannot_be_compared_are_one_line(corpus: Corpus, tmp_path: Path) -> None:
-    report(corpus, out=tmp_path / "done", epochs=1, long_epochs=1, **SMALL)
-    report(corpus, out=tmp_path / "stopped", callback=Stopper(updates=1), epochs=1, long_epochs=1, **SMALL)
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "results.json").write_text("[", encoding="utf-8")
-    for name, change in (("empty", {"config": {}}), ("zero", {"curve": None})):
-        (tmp_path / name).mkdir()
-        results = json.loads((tmp_path / "done" / "results.json").read_text("utf-8"))
-        (tmp_path / name / "results.json").write_text(json.dumps(results | change), encoding="utf-8")
-    for second, message in (
-        ("stopped", r"cannot compare .*: it is not finished: continue it with resume=True"),
-        ("absent", r"cannot compare .*: there is no results\.json"),
-        ("broken", r"cannot compare .*: results\.json cannot be read"),
-        ("empty", r"cannot compare .*: a results\.json is not of this version"),
-        ("zero", r"cannot compare .*: a results\.json is not of this version"),
-    ):
-        with pytest.raises(ElmanError, match=message):
-            compare_reports(tmp_path / "done", tmp_path / second, out=tmp_path / "both")
-    with pytest.raises(ElmanError, match="already contains a report: choose another out"):
-        compare_reports(tmp_path / "done", tmp_path / "done", out=tmp_path / "done")
-    assert not (tmp_path / "both").exists()
 
 
 @pytest.mark.usefixtures("_one_experiment")

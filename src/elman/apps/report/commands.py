@@ -22,7 +22,7 @@ from elman.cli import (
     passed_options,
     print_results,
 )
-from elman.errors import ElmanError, flag, format_count
+from elman.errors import flag, format_count
 
 if TYPE_CHECKING:
     from elman.cli import Options as ReportOptions
@@ -40,7 +40,6 @@ def report(
     long_epochs: Integer = 100,
     seeds: Integer = 1,
     resume: Flag = False,
-    compare: tuple[Path, Path] | None = None,
     no_comparison: Flag = False,
     submission: Path | None = None,
     options: Annotated[ReportOptions, Parameter(name="*")] = ReportOptions(),  # noqa: B008 (immutable)
@@ -64,24 +63,16 @@ def report(
         Number of seeds with which the first run is repeated, --seed and those that follow it.
     resume
         Resume the report in --out.
-    compare
-        Write a page that compares two finished reports instead.
     no_comparison
         Leave out the results of the course report, as for a handout.
     submission
         A student's file or notebook (elman course) whose gradients and smooth loss the report shows beside Elman's.
     """
-    from elman.apps.report import compare_reports, report
+    from elman.apps.report import report
     from elman.cli import TrainingDisplay, choose_corpus
     from elman.runs import DEFAULT_TEXT
 
     settings = passed_options(options)
-    if compare is not None:
-        if corpus or settings or resume or submission is not None:
-            raise ElmanError("--compare takes two finished reports, and no text or setting")
-        page = str(compare_reports(*compare, out=out))
-        print_results({"page": page}, as_json, lambda _: print(page))
-        return 0
     texts = [str(each) for each in corpus] or [choose_corpus() or DEFAULT_TEXT]
     phases: dict[str, Any] = {"out": out, "epochs": epochs, "long_epochs": long_epochs, "seeds": seeds}
     shown: dict[str, Any] = {"comparison": not no_comparison, "submission": submission}

@@ -51,13 +51,6 @@ def render_markdown(results: Mapping[str, Any], *, comparison: bool = True) -> s
     )
 
 
-def render_comparison(
-    reports: Sequence[Mapping[str, Any]], names: Sequence[str], differences: Sequence[tuple[str, Sequence[str]]]
-) -> str:
-    """Return the comparison of two reports as Markdown, which refers to ``comparison.png``."""
-    return _render("comparison.md", reports=[*zip(names, reports, strict=True)], names=names, differences=differences)
-
-
 def count_windows_of_report(results: Mapping[str, Any]) -> int:
     """Return the windows per epoch of the course report's program; 0 if they are the same, or cannot be compared."""
     config, T = results["config"], results["config"]["seq_length"]
@@ -90,10 +83,9 @@ def describe_changed(config: Mapping[str, Any]) -> str:
     return ", ".join(f"`{name}` ({value}, there {default})" for name, value, default in values)
 
 
-def render_html(markdown: str, lexicon: Lexicon | None, figures: Sequence[str]) -> str:
+def render_html(markdown: str, lexicon: Lexicon, figures: Sequence[str]) -> str:
     """Return the report as one HTML page."""
-    # Words and names of the text are highlighted in the samples, if there is a lexicon; `figures` are ``<svg>``
-    # elements in place of the images.
+    # Words and names of the text are highlighted in the samples. `figures` are ``<svg>`` elements, for the images.
     from markdown_it import MarkdownIt
 
     remaining = iter(figures)
@@ -105,7 +97,7 @@ def render_html(markdown: str, lexicon: Lexicon | None, figures: Sequence[str]) 
         text = tokens[index].content.removesuffix("\n")
         pieces = [
             str(escape(chunk)) if kind in ("between", "word") else f'<span class="{kind}">{escape(chunk)}</span>'
-            for kind, chunk in (classify_words(text, lexicon) if lexicon else [("between", text)])
+            for kind, chunk in classify_words(text, lexicon)
         ]
         return f'<pre lang="" dir="auto" translate="no" tabindex="0">\n{"".join(pieces)}</pre>\n'
 
