@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from elman.apps.ensemble.parameters import join_parameters, join_states
+from elman.apps.ensemble.ensemble import join_parameters, join_states
 from elman.network import bptt
 from elman.network.cells import CELLS
 from elman.network.parameters import Parameters
