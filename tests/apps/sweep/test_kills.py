@@ -13,16 +13,14 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from optuna.trial import TrialState
 
 from elman.apps.sweep import loop
-from elman.apps.sweep.loop import Objective
 from elman.apps.sweep.study import open_study
 from elman.errors import ElmanError
 from elman.machine import thread_count
 from support.processes import children, is_alive
 from support.state import ROOT
-from support.sweeps import OPTIONS, assert_as_never_killed, small_sweep, train_here, write_text
+from support.sweeps import OPTIONS, assert_as_never_killed, small_sweep, write_text
 
 WORKERS = min(2, thread_count())
 SLOW = OPTIONS | {"max_updates": 180, "validate_every": 30, "pruner": "none"}
@@ -39,19 +37,6 @@ def test_a_trial_that_was_killed_before_it_trained(tmp_path: Path, values: int) 
         if values:
             study.suggest(trial)
     assert_as_never_killed(tmp_path, small_sweep(tmp_path, 2), 2)
-
-
-@pytest.mark.usefixtures("in_process")
-def test_another_machine_has_taken_a_trial_for_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train_and_lose(objective: Objective, trial: Any) -> dict[str, Any]:
-        objective.study.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-        return train_here(objective, trial)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Objective, "train_once", train_and_lose)
-        with pytest.raises(ElmanError, match=r"^every trial failed; trial 0: its machine was lost$"):
-            small_sweep(tmp_path, 1)
-    assert [trial.state for trial in small_sweep(tmp_path, 2).trials] == ["failed", "complete"]
 
 
 def test_a_process_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,8 +37,6 @@ def sweep(
     space: Path | None = None,
     preset: Annotated[Name, Parameter(help=PRESET_HELP)] = DEFAULT_PRESET,
     workers: Integer = 1,
-    storage: str | None = None,
-    study: str | None = None,
     sampler: Annotated[Sampler, ANY_CASE] = "tpe",
     pruner: Annotated[Pruner, ANY_CASE] = "halving",
     sampler_seed: Integer = 0,
@@ -59,11 +57,7 @@ def sweep(
     space
         TOML file of the search space, such as 'hidden_size = [128, 256]'; by default a space around the preset.
     workers
-        Worker processes on this machine.
-    storage
-        Database for workers on several machines, such as postgresql+psycopg://user@host/database.
-    study
-        Name of the study in the database; by default the name of --out.
+        Trials that are trained at a time, each in a process of its own.
     sampler
         Sampler: tpe (Bayesian), random, or grid (choices and steps only).
     pruner
@@ -74,7 +68,7 @@ def sweep(
     from elman.apps.sweep.display import SweepDisplay, show_sweep
     from elman.apps.sweep.sweep import sweep
 
-    search: dict[str, Any] = {"space": space, "preset": preset, "workers": workers, "storage": storage, "study": study}
+    search: dict[str, Any] = {"space": space, "preset": preset, "workers": workers}
     search |= {"sampler": sampler, "pruner": pruner, "sampler_seed": sampler_seed}
     with SweepDisplay() as display:
         result = sweep(str(corpus), out=out, trials=trials, callback=display, **search, **passed_options(options))

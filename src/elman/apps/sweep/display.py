@@ -80,7 +80,5 @@ def show_sweep(result: SweepResult) -> None:
             print(f"trial {trial.number} failed: {shorten(trial.error)}")
         return
     print(f"settings of the best: {format_values(best.values)}")
-    run = result.directory / BEST
-    where = run if run.exists() else f"on {best.host}, in trials/{best.number:04d}"
-    print(f"its run: {where}; all trials: {result.directory / TRIALS}, {result.directory / REPORT}")
+    print(f"its run: {result.directory / BEST}; all trials: {result.directory / TRIALS}, {result.directory / REPORT}")
     print(f"to train it again: {result.command}")

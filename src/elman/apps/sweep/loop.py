@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +12,6 @@ from contextlib import suppress
 from typing import Any
 
 from optuna import TrialPruned
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
 from elman.apps.sweep.results import (
@@ -70,16 +68,9 @@ def run_sweep(settings: SweepSettings, callback: Callback) -> SweepResult:
 def optimize(study: SweepStudy, corpus_sha256: str, callback: Callback) -> None:
     """Train the remaining trials, until `callback` or SIGINT stops the sweep."""
     objective, trials = Objective(study, corpus_sha256), study.remaining()
-
-    def stop_if_enough(*_: object) -> None:
-        if not study.remaining():  # other machines train the last ones
-            study.study.stop()
-
-    def run() -> None:
-        study.study.optimize(objective, trials, None, study.settings.workers, (TrialFailed,), [stop_if_enough])
-
+    workers = study.settings.workers
     with InterruptCallback() as interrupt, ThreadPoolExecutor(1) as executor:
-        loop = executor.submit(run)
+        loop = executor.submit(study.study.optimize, objective, trials, None, workers, (TrialFailed,))
         try:
             while not loop.done():
                 wait([loop], REFRESH_SECONDS)
@@ -106,13 +97,9 @@ class Objective:
 
     def __call__(self, trial: Trial) -> float:
         """Return the validation loss of a trial; raise if it is pruned, has failed, or is stopped."""
-        try:
-            trial.set_user_attr("host", platform.node())
-            ended = self.train(self.study.suggest(trial))
-            for name in ended.keys() & {"seconds", "updates", "error"}:
-                trial.set_user_attr(name, ended[name])
-        except UpdateFinishedTrialError:  # another machine has taken this one for lost, and tries the trial again
-            raise SystemExit from None
+        ended = self.train(self.study.suggest(trial))
+        for name in ended.keys() & {"seconds", "updates", "error"}:
+            trial.set_user_attr(name, ended[name])
         if ended["state"] == "complete":
             return float(ended["loss"])
         # SystemExit ends `optimize`, and leaves the trial unfinished.

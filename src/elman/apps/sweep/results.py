@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TRIALS, TRIAL_RUNS, BEST, REPORT = "trials.csv", "trials", "best", "report.html"
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "running"}
-COLUMNS = ("number", "state", "validation_loss", "seconds", "updates", "host", "error")
+COLUMNS = ("number", "state", "validation_loss", "seconds", "updates", "error")
 MIN_TRIALS = 4  # complete trials from which importances are estimated
 
 
@@ -44,7 +44,6 @@ class TrialResult:
     """In nats per character: of the selected network of a complete trial, or of the last validation."""
     seconds: float | None  # spent in updates
     updates: int | None
-    host: str  # the machine that trained it last
     error: str  # why it failed
     values: dict[str, Any]  # its settings in the search space
 
@@ -53,9 +52,8 @@ class TrialResult:
         """Return a trial of Optuna."""
         attributes, losses = trial.user_attrs, trial.intermediate_values
         loss = losses.get(max(losses, default=0)) if trial.value is None else trial.value
-        error = attributes.get("error", "its machine was lost" if trial.state.name == "FAIL" else "")
-        figures = attributes.get("seconds"), attributes.get("updates"), attributes.get("host", "")
-        return cls(trial.number, STATES[trial.state.name], loss, *figures, error, trial.params)
+        figures = attributes.get("seconds"), attributes.get("updates"), attributes.get("error", "")
+        return cls(trial.number, STATES[trial.state.name], loss, *figures, trial.params)
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ def write_trials(result: SweepResult) -> None:
 
 
 def copy_best(result: SweepResult) -> None:
-    """Copy the run directory of the best trial to ``best``; where it is on another machine, there is none."""
+    """Copy the run directory of the best trial to ``best``; where it was removed, there is none."""
     # An earlier copy is replaced, but if it was trained further, renamed.
     best, copy, runs = (result.directory / name for name in (BEST, f".{BEST}.new", TRIAL_RUNS))
     if result.best is None or not runs.exists():

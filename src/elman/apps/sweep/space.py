@@ -48,10 +48,8 @@ class SweepSettings:
     options: dict[str, Any]  # the settings that all trials share
     space: Space
     directory: Path
-    trials: int  # their number, on all machines
+    trials: int
     workers: int = 1
-    storage: str | None = None  # the URL of a database; None for a file in the directory
-    study: str | None = None  # the name of the study in the database; by default that of the directory
     sampler: Sampler = "tpe"
     pruner: Pruner = "halving"
     seed: int = 0  # of the sampler

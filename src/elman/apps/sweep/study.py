@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -16,12 +15,11 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from elman.apps.sweep.results import TRIAL_RUNS, trial_directory
+from elman.apps.sweep.results import TRIAL_RUNS
 from elman.apps.sweep.space import SweepSettings, create_grid, is_fractional
 from elman.config import Config
 from elman.errors import ElmanError, option, quote, shorten
@@ -30,8 +28,6 @@ from elman.storage import safe_message
 STUDY = "study.db"
 IDENTITY = "elman"  # the attribute of a study that says what it was made with
 FIRST_RUNG = 25  # percent of its budget at which a trial is first compared with the others, and again at twice that
-HEARTBEAT_SECONDS, LOST_SECONDS = 60, 300
-"""Between two signs of life of a trial, and without one after which its machine is taken for lost."""
 LOCK_SECONDS = 60  # how long a thread or process waits for another one that writes to a SQLite file
 
 
@@ -42,8 +38,7 @@ class SweepStudy:
         self.settings, self.storage = settings, storage
         halving = SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=2)
         self.options: dict[str, Any] = {
-            # A file has one study, whose name must not change if the directory is moved.
-            "study_name": settings.study or (settings.directory.resolve().name if settings.storage else "sweep"),
+            "study_name": "sweep",  # the file has no other, and the directory may be moved
             "storage": optuna.storages.get_storage(storage),  # the same cache for the study of every trial
             "pruner": halving if settings.pruner == "halving" else NopPruner(),
         }
@@ -73,12 +68,9 @@ class SweepStudy:
         return waiting + max(0, self.settings.trials - len(trials))
 
     def release(self) -> None:
-        """Let trials in progress be tried again: those of this machine, which trains none, and of lost machines."""
+        """Let trials that are in progress, though no process trains them, be continued."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            is_here = trial_directory(self.settings.directory, trial.number).exists()
-            if self.settings.storage is None or (is_here and trial.user_attrs.get("host") == platform.node()):
-                self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-        fail_stale_trials(self.study)
+            self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
     def suggest(self, trial: Trial) -> Trial:
         """Return a trial with a value for every setting of the space, which its own sampler draws."""
@@ -108,17 +100,12 @@ def create_sampler(settings: SweepSettings, number: int) -> BaseSampler:
 @contextmanager
 def open_study(settings: SweepSettings) -> Iterator[SweepStudy]:
     """Open the study of a sweep, and create it if there is none; report errors of the database in one line."""
-    try:
-        url = None if settings.storage is None else make_url(settings.storage)
-    except (ArgumentError, ValueError):
-        raise ElmanError(f"{option.storage} must be a URL such as postgresql+psycopg://user@host/database") from None
-    shown = quote(settings.directory / STUDY) if url is None else url.set(query={}).render_as_string()
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # heartbeats are experimental; a trial that is continued reports again
-            storage = _open_file(settings.directory) if url is None else _open_url(url)
+            warnings.simplefilter("ignore")  # a trial that is continued reports again
+            storage = _open_file(settings.directory)
             try:
                 yield SweepStudy(settings, storage)
             finally:
@@ -126,10 +113,8 @@ def open_study(settings: SweepSettings) -> Iterator[SweepStudy]:
                 storage.engine.dispose()
     except (SQLAlchemyError, StorageInternalError) as error:
         cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
-        reason = str(cause).strip().partition("\n")[0]
-        if url is not None and url.password:
-            reason = reason.replace(str(url.password), "***")
-        raise ElmanError(f"cannot use the database {shown} ({safe_message(ValueError(reason))})") from None
+        path = quote(settings.directory / STUDY)
+        raise ElmanError(f"cannot use the database {path} ({safe_message(cause)})") from None
     finally:
         optuna.logging.set_verbosity(verbosity)
 
@@ -140,16 +125,3 @@ def _open_file(directory: Path) -> RDBStorage:
     # In a URL, characters such as "?" of the path would have a meaning.
     connect = partial(sqlite3.connect, directory / STUDY, timeout=LOCK_SECONDS, check_same_thread=False)
     return RDBStorage(f"sqlite:///{STUDY}", engine_kwargs={"creator": connect})
-
-
-def _open_url(url: URL) -> RDBStorage:
-    """Open a database of several machines."""
-    engine: dict[str, Any] = {"pool_pre_ping": True}
-    if url.get_backend_name() == "sqlite":
-        engine["connect_args"] = {"timeout": LOCK_SECONDS}
-    address, retry = url.render_as_string(hide_password=False), RetryHeartbeatStaleTrialCallback()
-    heartbeat: dict[str, Any] = {"heartbeat_interval": HEARTBEAT_SECONDS, "grace_period": LOST_SECONDS}
-    try:
-        return RDBStorage(address, engine_kwargs=engine, heartbeat_stale_trial_callback=retry, **heartbeat)
-    except (ImportError, RuntimeError) as error:  # no driver; tables of another version of Optuna
-        raise StorageInternalError(str(error.__cause__ or error)) from None

@@ -31,8 +31,6 @@ def sweep(
     space: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     preset: str = DEFAULT_PRESET,
     workers: int = 1,
-    storage: str | None = None,
-    study: str | None = None,
     sampler: Sampler = "tpe",
     pruner: Pruner = "halving",
     sampler_seed: int = 0,
@@ -58,12 +56,7 @@ def sweep(
     preset : str
         Settings to start from.
     workers : int
-        Processes on this machine; each has an equal part of the cores.
-    storage : str, optional
-        The URL of a database, such as ``postgresql+psycopg://…``, for workers on several machines; by default a file in
-        the directory, for those of one.
-    study : str, optional
-        The name of the study in the database; by default that of the directory.
+        Processes, each of which has an equal part of the cores.
     sampler : str
         ``tpe``, ``random`` or ``grid``.
     pruner : str
@@ -82,8 +75,8 @@ def sweep(
     Raises
     ------
     ElmanError
-        If an argument is invalid, the sweep in the directory has other settings, the database cannot be used, or no
-        trial could be trained.
+        If an argument is invalid, the sweep in the directory has other settings or cannot be read, or no trial could
+        be trained.
 
     Examples
     --------
@@ -112,7 +105,6 @@ def sweep(
     searched = parse_space(table, preset, fixed)
     if sampler == "grid":  # has a trial per point at most
         trials = min(trials, math.prod(map(len, create_grid(searched).values())))
-    places: dict[str, Any] = {"directory": Path(out), "storage": storage, "study": study}
     search: dict[str, Any] = {"trials": trials, "workers": workers, "sampler": sampler, "pruner": pruner}
-    settings = SweepSettings(os.fspath(corpus), preset, fixed, searched, **places, **search, seed=sampler_seed)
+    settings = SweepSettings(os.fspath(corpus), preset, fixed, searched, Path(out), **search, seed=sampler_seed)
     return run_sweep(settings, callback or (lambda result: False))
