@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from elman.errors import ElmanError, quote, shorten
 
@@ -29,7 +29,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     """Entries by name: first those of the core, in their order, then those of installed packages.
 
     An entry of the core may be ``module:name`` of one that is imported on first use. Packages are searched only for a
-    name that the core does not have, or for all names: it takes 40 milliseconds.
+    name that the core does not have, or for all names.
     """
 
     def __init__(self, group: str, core: Mapping[str, Entry | str] | None = None) -> None:
@@ -38,9 +38,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     @cached_property
     def entry_points(self) -> dict[str, EntryPoint]:
         """The entry points of installed packages by name; none has the name of an entry of the core."""
-        from importlib.metadata import entry_points
-
-        found = (each for each in entry_points(group=self.group) if each.name not in self.core)
+        found = (each for each in _search().select(group=self.group) if each.name not in self.core)
         return {each.name: each for each in found if _is_there(each)}
 
     def __getitem__(self, name: str) -> Entry:
@@ -82,6 +80,14 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     def __len__(self) -> int:
         return len(self.core) + len(self.entry_points)
+
+
+@cache  # it takes 20 milliseconds
+def _search() -> Any:  # its type depends on the version of Python
+    """Search the installed packages for entry points."""
+    from importlib.metadata import entry_points
+
+    return entry_points()
 
 
 def _is_there(entry_point: EntryPoint) -> bool:

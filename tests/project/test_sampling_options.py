@@ -17,7 +17,8 @@ from elman.apps.serve.app import describe_app
 from elman.apps.serve.settings import Settings
 from elman.cli import app
 from elman.errors import ElmanError, flag
-from elman.network import SamplingParams, sampling
+from elman.formats import page
+from elman.network import SamplingParams
 from elman.network.sampling import SamplingOption, SamplingOptions, create_sampling_params, list_sampling_options
 from support.cli import Command, assert_refused
 from support.random_model import random_prior_model
@@ -128,7 +129,7 @@ def test_openapi_and_the_playground_describe_it(option: SamplingOption) -> None:
     schema = described["anyOf"][0]
     assert schema["type"] == ("integer" if option.type is int else "number")
     assert (schema["minimum"], schema.get("maximum")) == (option.minimum, option.request_maximum)
-    (found,) = (each for each in sampling.list_sampling_fields() if each["name"] == option.name)
+    (found,) = (each for each in page.list_sampling_fields() if each["name"] == option.name)
     same = {name: getattr(option, name) for name in ("name", "label", "help", "default", "minimum", "step")}
-    maximum = sampling.MAX_NUMBER if option.request_maximum is None else option.request_maximum
+    maximum = page.MAX_NUMBER if option.request_maximum is None else option.request_maximum
     assert found == {**same, "maximum": maximum}

@@ -23,7 +23,8 @@ from elman.network.parameters import Array, summarize
 from elman.network.sampling import SamplingOptions
 from elman.network.state import State
 from elman.options import document_options
-from elman.runs.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_network
+from elman.runs.snapshot import LineData, Snapshot, infer_config, save_network
+from elman.storage.tensors import SUFFIX
 from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, are_training_lines, make_lines, trim_lines
 

@@ -201,20 +201,6 @@ def list_sampling_options() -> tuple[SamplingOption, ...]:
     )
 
 
-MAX_NUMBER = 100_000
-"""Maximum in the playground's form of a sampling option that has no maximum."""
-
-
-def list_sampling_fields() -> list[dict[str, Any]]:
-    """Return the sampling options as the playground has them, as inputs of a form."""
-    names = ("name", "label", "help", "default", "minimum", "step")
-    return [
-        {name: getattr(option, name) for name in names}
-        | {"maximum": MAX_NUMBER if option.request_maximum is None else option.request_maximum}
-        for option in list_sampling_options()
-    ]
-
-
 def create_sampling_params(options: Mapping[str, Any]) -> SamplingParams:
     """Return the sampling parameters of these options.
 

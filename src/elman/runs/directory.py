@@ -16,7 +16,7 @@ from elman.errors import ElmanError, option, quote
 from elman.machine import thread_count
 from elman.runs.checkpoint import Checkpoint, load_checkpoint
 from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
-from elman.runs.loggers import LOGGERS, MANIFEST, MAX_RECORDS, optional_loggers
+from elman.runs.loggers import LOGGERS, MANIFEST, MAX_RECORDS
 from elman.runs.snapshot import BEST as BEST
 from elman.runs.snapshot import CHECKPOINT as CHECKPOINT
 from elman.storage import exists
@@ -130,7 +130,7 @@ class RunManifest:
             require_str(value["stopped"], "stopped"),
             None if validation is None else TextRecord.parse(validation),
             None if init_from is None else ModelOrigin.parse(init_from),
-            tuple(name for name in value["log"] if name in optional_loggers()),
+            tuple(name for name in value["log"] if name in LOGGERS),
             None if chars is None else require_int(chars, "validation_chars"),
             None if kind is None else TextKind.parse(kind),
         )

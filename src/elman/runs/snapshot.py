@@ -35,7 +35,6 @@ METADATA_KEY = "elman"
 """The key of the metadata in an exported file."""
 FORMAT = 1
 LINE_HASHES, LINE_SCORES = "line_hashes", "line_scores"
-SUFFIX = ".safetensors"
 LINE_SCORES_SHAPE = 5, 1001
 """The aggregations of `elman.model.score_lines`, and quantiles from 0 to 1 in steps of a thousandth."""
 

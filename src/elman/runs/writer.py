@@ -6,27 +6,24 @@ drops the others.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from elman.errors import ElmanError, LockedError, option, quote
-from elman.storage import exists, is_directory
-from elman.storage.files import PARTIAL_SUFFIX, suggest_write_remedy, sync_directory
-
-if TYPE_CHECKING:
-    from filelock import FileLock
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-
 from elman.runs.checkpoint import Checkpoint, serialize_checkpoint
 from elman.runs.directory import BEST, CHECKPOINT, FILES, LOCK, PLOT, RunDirectory, RunManifest
 from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import MANIFEST, open_loggers, optional_loggers
 from elman.runs.snapshot import Snapshot
-from elman.storage.files import replace_file, replace_files
+from elman.storage import exists, is_directory
+from elman.storage.files import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 ACQUIRE_SECONDS = 0.1
 """How long a writer waits for the lock: `DirectoryLock.is_held` holds it for an instant."""

@@ -15,8 +15,7 @@ from elman.config import Config
 from elman.errors import ElmanError, format_count, quote
 from elman.model import Model
 from elman.model.loading import load
-from elman.runs.checkpoint import load_checkpoint
-from elman.runs.directory import CHECKPOINT, RunDirectory
+from elman.runs.directory import RunDirectory
 from elman.runs.history import Metrics, Records, Sample, summarize
 from elman.runs.writer import DirectoryLock
 from elman.storage import exists, is_directory
@@ -89,7 +88,7 @@ class SavedRun:
     def validation_loss(self) -> float | None:
         """The validation loss of the selected network, in nats per character; None if nothing was held out."""
         directory = RunDirectory(self.path)
-        return load_checkpoint(self.path / CHECKPOINT).selected.validation_loss if directory.holds_run() else None
+        return directory.load().selected.validation_loss if directory.holds_run() else None
 
     def plot(self, *, smooth: bool = False, by: str = "updates") -> Figure:
         """Return a figure of the losses, see ``elman.runs.plots.plot_losses``; requires the extra ``plot``."""

@@ -22,13 +22,13 @@ from elman.formats.contents import describe_prior, require_pruned
 from elman.formats.format import Format, IncludeText, License, ModelInfo, Weights
 from elman.formats.web import STATIC_FILES, dump_json, encode_bytes, inline_modules, render_file
 from elman.model import Model
-from elman.network import SamplingParams
+from elman.network import SamplingParams, list_sampling_options
 from elman.network.parameters import Array, Parameters
-from elman.network.sampling import list_sampling_fields
 from elman.ngram.model import NgramModel
 from elman.text.masks import describe_symbols
 
 MAX_WEIGHTS = 50_000_000  # a browser has the weights twice, in float32: 400 MB
+MAX_NUMBER = 100_000  # the maximum in the form of a sampling option that has no maximum
 MAX_INCREASE = 0.002  # nats per character by which rounded weights may predict a text worse
 _TEXTS, _LENGTH = 16, 250  # the texts on which this is measured, which the model itself generates, and their length
 _SOURCES = " 'wasm-unsafe-eval'; worker-src blob:; img-src data:"
@@ -58,6 +58,16 @@ def render_page(title: str, packed: bytes | None = None) -> str:
         sampling=Markup(dump_json(list_sampling_fields())),
         packed=packed and encode_bytes(packed),
     )
+
+
+def list_sampling_fields() -> list[dict[str, Any]]:
+    """Return the sampling options as inputs of the form."""
+    names = ("name", "label", "help", "default", "minimum", "step")
+    return [
+        {name: getattr(option, name) for name in names}
+        | {"maximum": MAX_NUMBER if option.request_maximum is None else option.request_maximum}
+        for option in list_sampling_options()
+    ]
 
 
 def pack_model(

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
 
 from elman.errors import ElmanError, join_alternatives, option, quote
 from elman.plugins import Registry
@@ -131,11 +130,6 @@ def read_if_exists(path: Path) -> bytes:
     return read_regular_file(path, MAX_RECORDS) if path.exists() else b""
 
 
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """Return the manifest of the run: its config, alphabet, corpus, versions and machine."""
-    return dict(parse_strict_json(read_regular_file(directory / MANIFEST).decode("utf-8")))
-
-
 def list_values(row: Metrics) -> dict[str, float]:
     """Return the known values of a row by name."""
     return {name: value for name in SCALARS if (value := getattr(row, name)) is not None}
@@ -158,8 +152,6 @@ class LoggerSpec:
     """Its content for ``--help``: a phrase without a full stop."""
     extra: str = ""
     """The extra of the package that it needs, if any."""
-    always_on: bool = False
-    """Whether every run has it; the others are named by ``--log``."""
 
     def load(self) -> type[MetricsLogger]:
         """Import the class."""
@@ -169,30 +161,31 @@ class LoggerSpec:
 LOGGERS = Registry[LoggerSpec](
     "elman.loggers",
     {
-        "csv": LoggerSpec(f"{__name__}:CsvLogger", "metrics.csv", "the metrics, one row each", always_on=True),
+        "csv": LoggerSpec(f"{__name__}:CsvLogger", "metrics.csv", "the metrics, one row each"),
         "samples": LoggerSpec(
-            f"{__name__}:SamplesLogger", "samples.jsonl", "the generated samples, one JSON object each", always_on=True
+            f"{__name__}:SamplesLogger", "samples.jsonl", "the generated samples, one JSON object each"
         ),
         "jsonl": LoggerSpec(
             f"{__name__}:JsonlLogger", "metrics.jsonl", "the metrics as one JSON object per row, with the learning rate"
         ),
     },
 )
-"""The loggers by name; those that are always on come first, and are written first."""
+"""The loggers by name."""
+ALWAYS_ON = ("csv", "samples")
+"""Those of every run, which are written first; the others are named by ``--log``."""
 
 
 def optional_loggers() -> dict[str, LoggerSpec]:
     """Return the loggers that ``--log`` can name."""
-    return {name: logger for name, logger in LOGGERS.items() if not logger.always_on}
+    return {name: logger for name, logger in LOGGERS.items() if name not in ALWAYS_ON}
 
 
 def open_loggers(directory: Path, names: Sequence[str] = ()) -> list[MetricsLogger]:
     """Return the loggers of a run: those that are always on, and those named."""
-    optional = optional_loggers()
     for name in names:
-        if name not in optional:
-            raise ElmanError(f"{option.log} must be {join_alternatives([*optional])} (got {quote(name)})")
-    used = (logger for name, logger in LOGGERS.items() if logger.always_on or name in names)
+        if name in ALWAYS_ON or name not in LOGGERS:
+            raise ElmanError(f"{option.log} must be {join_alternatives([*optional_loggers()])} (got {quote(name)})")
+    used = [LOGGERS[name] for name in (*ALWAYS_ON, *names)]
     return [logger.load()(directory / logger.target) for logger in used]
 
 

@@ -18,15 +18,15 @@ from elman.config import Config
 from elman.errors import ElmanError, option, require_extra
 from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import (
+    MANIFEST,
     LoggerSpec,
     MetricsLogger,
     list_values,
     make_directory,
     read_if_exists,
-    read_manifest,
     without_surrogates,
 )
-from elman.storage.files import parse_strict_json, replace_file, require_int, require_str
+from elman.storage.files import parse_strict_json, read_regular_file, replace_file, require_int, require_str
 
 PROGRESS = "elman.json"
 """The file with the id of the W&B run, and the updates up to which it has the rows and the samples."""
@@ -59,7 +59,7 @@ class WandbLogger(MetricsLogger):
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Start a W&B run or continue that of this run, and send what it does not have yet."""
         directory = self.path.parent
-        manifest = read_manifest(directory)
+        manifest = parse_strict_json(read_regular_file(directory / MANIFEST).decode("utf-8"))
         make_directory(self.path)
         progress = self._read_progress() if metrics or samples else None
         self._id, self._last_row, self._last_sample = progress or (os.urandom(4).hex(), 0, -1)
