@@ -28,16 +28,16 @@ KERNEL, K_ROW, M_ROW = len(PARTS), len(PARTS) + 1, len(PARTS) + 2
 """Behind the parts: cycles of the entire kernel, and the padded sizes by which products are told apart."""
 
 CALLED = {
-    "batched.kernels": {
+    "kernels": {
         "_compute_losses": OUTPUT, "_compute_layer_gradients": GRADIENTS, "add_prior": PRIOR,
         "compute_alpha_gradient": PRIOR, "apply_dropout": DROPOUT, "barrier": WAITING,
     },
-    "batched.training": {
+    "training": {
         "pack_part": PACKING, "pack_recurrent": DROPOUT, "mask_recurrent": DROPOUT, "read_prior": PRIOR,
         "barrier": WAITING, "run_updates": KERNEL,
     },
-    "batched.muon": {"barrier": WAITING},
-    "batched.optimizer": {"_update_average": AVERAGE},
+    "muon": {"barrier": WAITING},
+    "optimizer": {"_update_average": AVERAGE},
 }  # fmt: skip
 """Functions that kernels call by name, by the module that calls them."""
 BY_ADDRESS = {
@@ -160,7 +160,7 @@ def install() -> None:
         for function, part in parts.items():
             setattr(module, function, timed(getattr(module, function), part))
     for name in ("workspace", "training", "muon"):
-        caller: Any = importlib.import_module(f"elman.engine.numba.batched.{name}")
+        caller: Any = importlib.import_module(f"elman.engine.numba.{name}")
         caller.kernel_pointer = _timed_pointer
 
 

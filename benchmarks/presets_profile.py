@@ -48,8 +48,8 @@ def train(text: str, preset: str, threads: int, seconds: float, **options: Any) 
     """Train in this process for some seconds; return the duration of an update, what is in it, and where it goes."""
     import elman
     from elman.engine.numba import threads as teams
-    from elman.engine.numba.batched import training
-    from elman.engine.numba.batched.workspace import BatchedNetwork
+    from elman.engine.numba import training
+    from elman.engine.numba.workspace import BatchedNetwork
     from elman.recipe import PRESETS
     from kernel_marks import COUNTERS, K_ROW, KERNEL, M_ROW, count_cycles, shares
 
@@ -118,10 +118,10 @@ def multiply_adds(config: Any, K: int) -> dict[str, int]:
 
 def peak(precision: str, threads: int) -> float:
     """Return the multiply-adds per second of a product of a GRU of 256 units, the best of several trials."""
-    from elman.engine.numba.batched.layout import W_FORWARD
-    from elman.engine.numba.batched.workspace import BatchedNetwork
-    from elman.engine.numba.linalg.panels import Panels, entire, multiply_panels
-    from elman.engine.numba.linalg.tile import Matrix
+    from elman.engine.numba.layout import W_FORWARD
+    from elman.engine.numba.panels import Panels, entire, multiply_panels
+    from elman.engine.numba.tile import Matrix
+    from elman.engine.numba.workspace import BatchedNetwork
     from elman.jit import kernel
     from elman.network import Architecture, initial_parameters
 

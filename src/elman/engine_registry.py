@@ -57,8 +57,8 @@ _CORE = (
         "numba",
         "compiled, fast",
         "elman.engine.numba.engine:NumbaEngine",
-        cells="elman.engine.numba.batched.cells:CELLS",
-        steps="elman.engine.numba.batched.optimizer:STEPS",
+        cells="elman.engine.numba.cells:CELLS",
+        steps="elman.engine.numba.optimizer:STEPS",
         requires_numba=True,
         options=("mixed_precision",),
     ),
@@ -79,6 +79,14 @@ def inference_engine(name: str, cell: str) -> str:
     if ENGINES[name].is_always_installed and not ENGINES[name].requires_numba:
         return name
     return DEFAULT_ENGINE if ENGINES[DEFAULT_ENGINE].has_cell(cell) else "numpy"
+
+
+def require_numba(name: str) -> None:
+    """Check that Numba is installed, if the engine `name` requires it; nothing is imported."""
+    if ENGINES[name].requires_numba and not NUMBA_INSTALLED:
+        raise ElmanError(
+            f"{option.engine:{name}} requires Numba, which is not installed: install it, or use {option.engine:numpy}"
+        )
 
 
 def require_cell(engine: str, cell: str) -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from elman.engine import TrainState, get_engine
-from elman.engine.numba.batched.inference import _MAX_STEPS
+from elman.engine.numba.inference import _MAX_STEPS
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer, SamplingParams, WeightDropout
 from elman.network.parameters import NAMES, Array

@@ -21,7 +21,7 @@ REASON = "--engine numba requires Numba, which is not installed: install it, or 
 
 @pytest.fixture
 def _without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.engine.selection.NUMBA_INSTALLED", False)
+    monkeypatch.setattr("elman.engine_registry.NUMBA_INSTALLED", False)
     monkeypatch.setattr(engine_registry, "DEFAULT_ENGINE", "numpy")
 
 

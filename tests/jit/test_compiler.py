@@ -24,10 +24,10 @@ from support.processes import run_in_a_process
 def test_every_constant_in_a_kernel_is_part_of_the_digest() -> None:
     sources = read_sources(TRAINING)
     imported = {module for source in sources.values() for module in _modules_of_constants(source)}
-    assert {"elman.ngram.model", "elman.engine.numba.linalg.tile"} <= imported <= sources.keys()
+    assert {"elman.ngram.model", "elman.engine.numba.tile"} <= imported <= sources.keys()
 
 
-TRAINING, SORTING = "elman.engine.numba.batched.training", "elman.ngram.sorting"
+TRAINING, SORTING = "elman.engine.numba.training", "elman.ngram.sorting"
 
 
 def digests(*changes: tuple[str, str, str]) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> Non
     documented = (
         ("elman.network.optimizer", "MOMENTUM = 0.95  # mu,", "MOMENTUM = 0.95  # The symbol mu,"),
         (
-            "elman.engine.numba.batched.cells",
+            "elman.engine.numba.cells",
             '    """Overwrite the blocks',
             '    # A reason.\n\n    """Change the blocks',
         ),

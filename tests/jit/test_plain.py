@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.jit import mode
+from elman import jit
 from support.processes import run_in_a_process
 
 PUBLIC = {"numba", "numba.extending", "numba.core.cgutils", "numba.core.event"}
@@ -25,7 +25,7 @@ def reason_of_plain_mode() -> str:
     """Return the warning; empty if kernels are not compiled in plain mode."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        assert mode.is_plain() == bool(seen)
+        assert jit.is_plain() == bool(seen)
     assert len(seen) <= 1
     return str(seen[0].message) if seen else ""
 
@@ -36,7 +36,7 @@ def test_kernels_are_not_compiled_in_plain_mode_by_default() -> None:
 
 @pytest.mark.parametrize("package", ["numba", "llvmlite"])
 def test_an_unknown_version_is_compiled_for_in_plain_mode(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    monkeypatch.setitem(mode.NEWEST, package, (0, 43))
+    monkeypatch.setitem(jit.NEWEST, package, (0, 43))
     reason = reason_of_plain_mode()
     assert reason.startswith(f"{package} 0.")
     assert reason.endswith(f" is newer than 0.43, {REMEDY}")
@@ -49,7 +49,7 @@ def test_plain_mode_is_chosen_without_a_warning(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("ELMAN_PLAIN_JIT", value)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert mode.is_plain() is plain
+        assert jit.is_plain() is plain
 
 
 CHANGED = """

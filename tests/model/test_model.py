@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from elman.engine import get_engine
-from elman.engine.numba.batched.kernels import Workspace
-from elman.engine.numba.batched.workspace import BatchedNetwork
+from elman.engine.numba.kernels import Workspace
+from elman.engine.numba.workspace import BatchedNetwork
 from elman.model import Model
 from elman.model.loading import fingerprint
 from elman.network.parameters import Array

@@ -16,7 +16,7 @@ import pytest
 
 import elman
 from elman.engine import get_engine
-from elman.engine.numba.batched import cells as compiled_cells
+from elman.engine.numba import cells as compiled_cells
 from elman.engine_registry import ENGINES, EngineSpec, require_cell
 from elman.errors import ElmanError
 from elman.network import Architecture

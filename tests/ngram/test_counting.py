@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from elman.jit import exact
 from elman.ngram import kernels, language_model, sorting
 from elman.ngram.counting import count_ngrams
-from elman.ngram.kernels import exact
 from elman.ngram.language_model import read_compiled, reader
 from elman.ngram.model import MIN_PROB, Indices, NgramModel, read
 from elman.ngram.table import MAX_ORDER, NgramSpec

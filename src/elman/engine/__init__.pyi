@@ -2,11 +2,11 @@ from elman.compilation import COMPILING as COMPILING
 from elman.compilation import compile_seconds as compile_seconds
 from elman.compilation import finish_compiling as finish_compiling
 from elman.compilation import watch_compilation as watch_compilation
+from elman.engine.processes import require_engine as require_engine
 from elman.engine.protocol import CALLBACK_INTERVAL as CALLBACK_INTERVAL
 from elman.engine.protocol import CompilingEngine as CompilingEngine
 from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import Indices as Indices
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
-from elman.engine.selection import get_engine as get_engine
-from elman.engine.selection import require_engine as require_engine
+from elman.engine.protocol import get_engine as get_engine

@@ -1,4 +1,7 @@
-"""The processes of torchrun and what they exchange; PyTorch is imported only if there are several."""
+"""The processes of torchrun, what they exchange, and whether an engine can use them.
+
+PyTorch is imported only if there are several.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from elman.errors import ElmanError, option
+from elman.config import Config
+from elman.engine.protocol import get_engine
+from elman.engine_registry import ENGINES, require_cell, require_numba, require_steps
+from elman.errors import ElmanError, option, require_extra
+from elman.network.optimizers import OPTIMIZERS
 
 T = TypeVar("T")
 
@@ -37,6 +44,30 @@ def current_process() -> Process:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Process()
     return Process(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
+
+
+def require_engine(config: Config) -> None:
+    """Check that the engine of a run is installed, has the cell and the device, and can use all processes."""
+    require_numba(config.engine)
+    process = current_process()
+    if process.rank > 0:
+        raise ElmanError(
+            "torchrun can start elman train only, not a program that calls it: torchrun … -m elman train …"
+        )
+    if process.size > 1 and not ENGINES[config.engine].has_devices:
+        raise ElmanError(
+            f"torchrun requires {option.engine:torch} (got {config.engine}): two machines train such small networks at"
+            " most 1.3 times as fast as one; to use several processes, train several networks with elman sweep"
+        )
+    if process.size > config.batch_size:
+        raise ElmanError(
+            f"{option.batch_size} must be at least the number of processes, {process.size} (got {config.batch_size})"
+        )
+    with require_extra(ENGINES[config.engine].extra):
+        require_cell(config.engine, config.cell)
+        require_steps(config.engine, config.optimizer, OPTIMIZERS[config.optimizer].step_names)
+    if ENGINES[config.engine].extra:
+        get_engine(config.engine, config.device, config.mixed_precision)
 
 
 def run_on_first_process(function: Callable[[], T]) -> T:

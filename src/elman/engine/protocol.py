@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine_registry import ENGINES, require_numba
+from elman.errors import ElmanError, quote, require_extra
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Arrays, LossAndGradients, Parameters
 from elman.network.sampling import SamplingParams
@@ -161,6 +164,19 @@ class CompilingEngine(Engine, Protocol):
         the training prints samples, `validates` whether it has a validation set.
         """
         ...
+
+
+def get_engine(name: str, device: str = "auto", mixed_precision: bool = False) -> Engine:
+    """Return the engine `name`, importing it."""
+    if name not in ENGINES:
+        raise ElmanError(f"unknown engine {quote(name)} (choose from {', '.join(ENGINES)})")
+    spec = ENGINES[name]
+    require_numba(name)
+    with require_extra(spec.extra):
+        factory = resolve_name(spec.factory)
+    options = {"device": device, "mixed_precision": mixed_precision}
+    engine: Engine = factory(**{name: options[name] for name in spec.options})
+    return engine
 
 
 WORST = 5

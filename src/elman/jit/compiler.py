@@ -17,7 +17,6 @@ from numba.extending import overload
 from elman.compilation import COMPILATION
 from elman.jit.cache import PROCESSOR, StoredKernel, load_kernel, store_kernel
 from elman.jit.lowering import KernelCompiler, entry_name
-from elman.jit.names import OVERLOADS
 
 Kernel = Any  # that of `elman.jit.runtime`, which imports this module
 
@@ -70,10 +69,10 @@ def read_types(kinds: tuple[str, ...]) -> tuple[Any, ...]:
 # --- Kernels ---
 
 
-def add_overloads() -> None:
-    """Tell Numba about the functions of which `elman.jit.overload` knows."""
-    while OVERLOADS:
-        function, options, choose = OVERLOADS.pop()
+def add_overloads(overloads: list[tuple[Any, dict[str, Any], Any]]) -> None:
+    """Tell Numba about the functions of which `elman.jit.overload` knows, and forget them."""
+    while overloads:
+        function, options, choose = overloads.pop()
         _overload(function, jit_options={"pipeline_class": KernelCompiler}, **options)(choose)
 
 
@@ -115,7 +114,6 @@ def make_dispatcher(kernel: Kernel) -> Any:
     # Python's check for a zero divisor at every division stops vectorization; IEEE division does not need it.
     options = kernel.options | {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     options |= {"_nrt": kernel.allocates, "no_cpython_wrapper": not kernel.allocates}
-    add_overloads()
     dispatcher = njit(pipeline_class=KernelCompiler, **options)(kernel.py_func)
     if not kernel.allocates:
         dispatcher._insert = lambda *overload: None  # it is not what Python could call

@@ -47,4 +47,4 @@ def _may_use_amx() -> bool:
 
 
 HAS_AMX = _may_use_amx()
-"""Whether kernels may use Advanced Matrix Extensions, see `elman.engine.numba.linalg.tile`."""
+"""Whether kernels may use Advanced Matrix Extensions, see `elman.engine.numba.tile`."""

@@ -14,6 +14,7 @@ from ast import literal_eval
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
+from importlib import import_module
 from pkgutil import resolve_name
 from threading import RLock
 from typing import Any, NamedTuple
@@ -22,10 +23,6 @@ import numpy as np
 from llvmlite import binding
 
 from elman.jit.cache import kernel_path, load_kernel
-from elman.jit.names import cgutils as cgutils
-from elman.jit.names import intrinsic as intrinsic
-from elman.jit.names import overload as overload
-from elman.jit.names import types as types
 
 _LOCK = RLock()
 """Held while a kernel is loaded or compiled."""
@@ -34,6 +31,58 @@ _read_address, _HEADER = ctypes.c_ssize_t.from_address, object.__basicsize__
 """The address of an array's numbers is at the beginning of NumPy's structure of it, behind the header of any object.
 Its attributes `ctypes` and `__array_interface__` would take most of the time of a call."""
 _pack_integer, _pack_unsigned, _pack_float = (struct.Struct(code).pack for code in "qQd")
+
+
+# --- What kernels use of Numba when it compiles them, and imported then: that takes a third of a second ---
+
+
+class _Module:
+    """A module that is imported on first use."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._name), name)
+
+
+types: Any = _Module("numba.types")
+cgutils: Any = _Module("numba.core.cgutils")
+
+
+class Intrinsic:
+    """A function that emits code where a kernel calls it, see `numba.extending.intrinsic`."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    @cached_property
+    def _numba_type_(self) -> Any:
+        """The type by which Numba finds it."""
+        from numba import extending
+        from numba.core.registry import cpu_target
+
+        context: Any = cpu_target.typing_context
+        made: Any = extending.intrinsic(self.function)
+        context.refresh()
+        return context.resolve_value_type(made)
+
+
+intrinsic: Any = Intrinsic
+"""Decorates functions that kernels call without the first parameter, which a type checker cannot know."""
+
+OVERLOADS: list[tuple[Any, dict[str, Any], Any]] = []
+"""Functions of which Numba is told before it compiles the next kernel, and what chooses the code of their calls."""
+
+
+def overload(function: Callable[..., Any], **options: Any) -> Callable[[Any], Any]:
+    """Return the decorator of what chooses the code of a function, see `numba.extending.overload`."""
+
+    def add(choose: Any) -> Any:
+        OVERLOADS.append((function, options, choose))
+        return choose
+
+    return add
 
 
 # --- Arguments ---
@@ -174,8 +223,9 @@ class Kernel:
     @cached_property
     def dispatcher(self) -> Any:
         """Numba's object, by which it compiles the function."""
-        from elman.jit.compiler import make_dispatcher
+        from elman.jit.compiler import add_overloads, make_dispatcher
 
+        add_overloads(OVERLOADS)
         return make_dispatcher(self)
 
     @property

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import check_range
+from elman.jit import exact, exact_step
 from elman.ngram import sorting
-from elman.ngram.kernels import exact, exact_step
 from elman.ngram.model import NgramModel, check_indices, start_folds
 from elman.ngram.sorting import Settings, digit_of, sorted_records
 from elman.ngram.table import CODES, LARGE, MAX_ORDER, FoldCounts, NgramSpec, NgramTable, Nodes, bytes_per_node

@@ -18,12 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.jit import compiled
+from elman.jit import exact, exact_step
 from elman.ngram.model import MIN_PROB, READ_COUNT
 from elman.ngram.table import CODE_BITS, CODES, LARGE
-
-exact = compiled()  # IEEE arithmetic as written, without fastmath
-exact_step = compiled(inline="always")  # the same for the steps of a kernel
 
 NONE = -1
 COUNT, TOTAL, CHILD, SIBLING, SYMBOL, WIDTH = range(6)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.ngram.kernels import exact, exact_step
+from elman.jit import exact, exact_step
 
 BATCH = 1 << 24  # positions that are distributed among pieces at a time, in one pass over the text
 PIECE = 1 << 18  # records that are sorted at a time

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from llvmlite import binding, ir
 
-from elman.engine.numba.linalg import tile
-from elman.engine.numba.linalg.simd import Address
+from elman.engine.numba import tile
+from elman.engine.numba.simd import Address
 
 
 def compile_tile() -> str:

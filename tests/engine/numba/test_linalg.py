@@ -15,8 +15,7 @@ from numba import njit
 from numba.core import cgutils
 from numpy.typing import NDArray
 
-from elman.engine.numba import online_rnn
-from elman.engine.numba.linalg import simd, tile, vector
+from elman.engine.numba import online_rnn, simd, tile, vector
 from elman.jit import kernel
 from elman.network import Optimizer, output
 from elman.network.optimizer import EPSILON

@@ -12,10 +12,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from elman.engine import TrainState, get_engine
-from elman.engine.numba.batched.training import Training
-from elman.engine.numba.linalg import panels, simd, tile
-from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.numba.linalg.tile import Matrix
+from elman.engine.numba import panels, simd, tile
+from elman.engine.numba.simd import aligned_zeros
+from elman.engine.numba.tile import Matrix
+from elman.engine.numba.training import Training
 from elman.network import Optimizer
 from elman.network.dropout import Dropout, WeightDropout
 from elman.ngram.counting import count_ngrams

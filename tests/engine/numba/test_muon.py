@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elman.engine import get_engine
-from elman.engine.numba.batched.muon import PHASES, SquareWorkspace, make_square_workspaces, run_phases
+from elman.engine.numba.muon import PHASES, SquareWorkspace, make_square_workspaces, run_phases
 from elman.network import Optimizer
 from elman.network.optimizer import NEWTON_SCHULZ_STEPS, is_hidden_matrix, orthogonalize
 from elman.text import Windows

@@ -11,7 +11,7 @@ import pytest
 from llvmlite import binding
 
 from elman.engine import get_engine
-from elman.engine.numba.linalg import simd
+from elman.engine.numba import simd
 from elman.network import Optimizer
 from elman.text import Windows
 from support.networks import make_state

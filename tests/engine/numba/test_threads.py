@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.engine.numba import threads
-from elman.engine.numba.batched import training
-from elman.engine.numba.batched.workspace import BatchedNetwork
+from elman.engine.numba import threads, training
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numba.threads import Plan, Team, Timings, make_team, partition
+from elman.engine.numba.workspace import BatchedNetwork
 from elman.network import Dropout, Optimizer, WeightDropout
 from elman.ngram.counting import count_ngrams
 from elman.ngram.table import NgramSpec
@@ -82,7 +81,7 @@ def train(
     ],
 )
 def test_the_bits_are_those_of_one_thread(plan: Plan, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.engine.numba.batched.muon.SHARED_SIZE", 1)  # threads share blocks
+    monkeypatch.setattr("elman.engine.numba.muon.SHARED_SIZE", 1)  # threads share blocks
     expected = train(monkeypatch, Plan.SERIAL, **options)
     assert train(monkeypatch, plan, **options) == expected
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.jit import compiled
+from elman.jit import exact, exact_step
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -34,11 +34,8 @@ _MAX_EXP, _MIN_EXP = np.float32(22), np.float32(-22)
 _EXP_SCALE = np.float32(1 / 64)
 _C2, _C3, _C4, _C5, _C6 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720))
 
-exact = compiled()  # IEEE arithmetic as written, without fastmath
-exact_inline = compiled(inline="always")  # the same for a step of a kernel
 
-
-@exact_inline
+@exact_step
 def exp(x):
     """Return e^x for x clipped to [-22, 22]: (e^(x/64))^64 with a Taylor polynomial inside, relative error 1.5e-5."""
     # NaN is clipped to -22, since every comparison with it is false.
@@ -54,13 +51,13 @@ def exp(x):
     return p * p
 
 
-@exact_inline
+@exact_step
 def sigmoid(x):
     """Return 1 / (1 + e^-x)."""
     return _ONE / (_ONE + exp(_ZERO - x))
 
 
-@exact_inline
+@exact_step
 def tanh(x):
     """Return (e^2x - 1) / (e^2x + 1)."""
     e = exp(_TWO * x)
@@ -121,13 +118,13 @@ def add_matmul(y, a, B):
                     y[r, i] = y[r, i] + a0 * b0[i]
 
 
-@exact_inline
+@exact_step
 def row_of(B, j, n):
     """Return row j of a matrix whose rows of n numbers follow one another."""
     return B[j * n : (j + 1) * n]
 
 
-@exact_inline
+@exact_step
 def extend_hash(h, x):
     """Return the hash of a sequence that has the hash h (0 if it is empty) and continues with symbol x."""
     return (h * HASH_MULTIPLIER + x + 1) % HASH_MODULUS

@@ -14,18 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.apps.compress.arithmetic import (
-    Floats,
-    add_matmul,
-    axpy,
-    copy,
-    exact,
-    exact_inline,
-    set_tanh,
-    sigmoid,
-    tanh,
-)
+from elman.apps.compress.arithmetic import Floats, add_matmul, axpy, copy, set_tanh, sigmoid, tanh
 from elman.errors import ElmanError, option
+from elman.jit import exact, exact_step
 from elman.network import Architecture, Parameters, layer_names, suffix
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
@@ -106,7 +97,7 @@ def read_characters(network, x, reads):
                 copy(after[n, r], state[n, r])
 
 
-@exact_inline
+@exact_step
 def cut(theta, at, size):
     """Return so many numbers at offset `at`, and the offset behind them."""
     return theta[at : at + size], at + size

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.apps.compress.arithmetic import Ints, Ints32, exact, exact_inline, extend_hash
+from elman.apps.compress.arithmetic import Ints, Ints32, extend_hash
+from elman.jit import exact, exact_step
 
 MIN_LENGTHS = (32, 20, 12, 6)
 MODELS = len(MIN_LENGTHS)  # M
@@ -77,7 +78,7 @@ def read_symbols(matches, x, reads):
         set_predictions(matches, r)
 
 
-@exact_inline
+@exact_step
 def follow_matches(matches, r, x):
     """Move the pointers of row r over symbol x."""
     pointers, lengths, misses, history = matches.pointers[r], matches.lengths[r], matches.misses[r], matches.history
@@ -92,7 +93,7 @@ def follow_matches(matches, r, x):
             pointers[z] = NONE if misses[z] == MAX_MISSES else (pointer + R) % len(history)
 
 
-@exact_inline
+@exact_step
 def set_hashes(history, i, stride, reads, hashes):
     """Set the hashes of the last characters up to position i; -1 if they begin before the ring, and without `reads`."""
     h, length = np.int64(0), np.int64(0)
@@ -105,7 +106,7 @@ def set_hashes(history, i, stride, reads, hashes):
             hashes[z] = h
 
 
-@exact_inline
+@exact_step
 def find_match(matches, z, r, i, candidate):
     """Take a candidate for row r, whose last symbol is at position i, if it is longer than what there is."""
     pointers, lengths = matches.pointers[r], matches.lengths[r]
@@ -126,7 +127,7 @@ def common_length(history, stride, i, candidate):
     return length
 
 
-@exact_inline
+@exact_step
 def set_predictions(matches, r):
     """Set what row r's matches predict."""
     pointers, predicted, ranges = matches.pointers[r], matches.predicted[r], matches.ranges[r]
@@ -136,7 +137,7 @@ def set_predictions(matches, r):
             ranges[z] = length_range(matches.lengths[r, z])
 
 
-@exact_inline
+@exact_step
 def length_range(length):
     """Return which of `LENGTHS` ranges a length is in."""
     n = min(length, np.int64(16))

@@ -28,8 +28,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.apps.compress.arithmetic import FREQ_BITS, Floats, Ints, exact, exact_inline
+from elman.apps.compress.arithmetic import FREQ_BITS, Floats, Ints
 from elman.apps.compress.matches import LENGTHS, MODELS
+from elman.jit import exact, exact_step
 
 MAX_BIASES = 1 << 20  # numbers of S; of a larger alphabet, several contexts share a row
 INITIAL_NETWORK_WEIGHT, INITIAL_MATCH_WEIGHT = 0.95, 0.2
@@ -54,7 +55,7 @@ class Mixture(NamedTuple):
     gradient: Floats  # (K,): g, workspace
 
 
-@exact_inline
+@exact_step
 def second_row(second, K, before, last):
     """Return the row of S for two characters."""
     return (before * K + last) % len(second)

@@ -18,23 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.apps.compress import exact_network, mixing
-from elman.apps.compress.arithmetic import (
-    ESCAPE_PROB_BITS,
-    Floats,
-    Ints,
-    Ints32,
-    apportion,
-    axpy,
-    copy,
-    exact,
-    exact_inline,
-    set_freqs,
-)
+from elman.apps.compress.arithmetic import ESCAPE_PROB_BITS, Floats, Ints, Ints32, apportion, axpy, copy, set_freqs
 from elman.apps.compress.container import CodecMode
 from elman.apps.compress.exact_network import Network, Weights, make_network
 from elman.apps.compress.matches import make_matches, read_symbols, reserve_steps
 from elman.apps.compress.mixing import make_mixture
 from elman.apps.compress.range_coder import Coder, bad_end_error, code
+from elman.jit import exact, exact_step
 from elman.ngram import (
     NONE,
     Added,
@@ -201,7 +191,7 @@ def code_steps(coder, model, mixture, matches, table, n):
     return len(table)
 
 
-@exact_inline
+@exact_step
 def set_symbol_freqs(model, mixture, matches):
     """Set the frequencies of the next symbols."""
     escapes, prior, work, logits = model.escapes, model.prior, model.work, model.network.logits
@@ -215,7 +205,7 @@ def set_symbol_freqs(model, mixture, matches):
     set_freqs(work.mixed, escapes.probs, escapes.was_byte, escapes.has_unknown, work.counts, work.freqs)
 
 
-@exact_inline
+@exact_step
 def code_bytes(coder, escapes, work, tokens):
     """Set tokens (n,) to the symbols of the first rows and, after escapes, to bytes; return whether that worked."""
     byte, K = work.byte, work.mixed.shape[1]
@@ -245,7 +235,7 @@ def count_byte(counts, byte):
             counts[i] -= counts[i] >> 1
 
 
-@exact_inline
+@exact_step
 def end_step(model, mixture, matches, tokens):
     """Learn from the tokens of a step (R,), of which those >= K were escaped, and read its characters."""
     escapes, prior, logits, freqs = model.escapes, model.prior, model.network.logits, model.work.freqs

@@ -20,9 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.apps.compress.arithmetic import FREQ_BITS, Ints, exact
+from elman.apps.compress.arithmetic import FREQ_BITS, Ints
 from elman.apps.compress.container import corrupt_file_error
 from elman.errors import ElmanError
+from elman.jit import exact
 
 MAX_SIZE = np.uint64(2**64 - 1)  # the initial size of the interval
 END = -1  # what `decode` returns for a number outside all intervals, which no encoder writes

@@ -16,7 +16,7 @@ from elman.network.state import State
 from elman.text import Windows
 
 if TYPE_CHECKING:
-    from elman.engine.numba.batched.training import Training
+    from elman.engine.numba.training import Training
 
 
 def is_online_rnn(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:
@@ -55,7 +55,7 @@ class NumbaEngine:
             from elman.engine.numba import online_engine
 
             return online_engine.advance(state, windows, updates, optimizer, callback)
-        from elman.engine.numba.batched.training import Training
+        from elman.engine.numba.training import Training
 
         mixed = self._is_mixed(state.parameters)
         if self._training is None or not self._training.is_for(state, windows, optimizer, mixed):
@@ -89,7 +89,7 @@ class NumbaEngine:
 
     def loss_and_gradients(self, parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""
-        from elman.engine.numba.batched import training
+        from elman.engine.numba import training
 
         return training.loss_and_gradients(parameters, state, x, y)
 
@@ -99,11 +99,11 @@ class NumbaEngine:
             from elman.engine.numba.counts import CountsSession
 
             return CountsSession(parameters)
-        from elman.engine.numba.batched.inference import NumbaSession
+        from elman.engine.numba.inference import NumbaSession
 
         return NumbaSession(parameters, mixed_precision=self._is_mixed(parameters))
 
     def _is_mixed(self, parameters: Parameters) -> bool:
-        from elman.engine.numba.linalg.tile import HAS_FAST_PAIRS
+        from elman.engine.numba.tile import HAS_FAST_PAIRS
 
         return self.mixed_precision and HAS_FAST_PAIRS and parameters["V"].dtype == np.float32

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba import online_rnn
-from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
-from elman.engine.numba.linalg.tile import MAX_VECTORS
 from elman.engine.numba.online_rnn import PANEL_ROWS, AdagradScalars, PackedArrays, Scratch
+from elman.engine.numba.simd import BYTES, aligned_zeros
 from elman.engine.numba.threads import Team
+from elman.engine.numba.tile import MAX_VECTORS
 from elman.engine.protocol import Callback, TrainState, run_in_chunks
 from elman.jit import pack as pack_arguments
 from elman.network.optimizer import EPSILON, Optimizer

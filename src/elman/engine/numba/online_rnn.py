@@ -18,9 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.linalg.simd import BYTES, Simd
-from elman.engine.numba.linalg.tile import Matrix, Strips, multiply, row_tile, strip_width
-from elman.engine.numba.linalg.vector import (
+from elman.engine.numba.simd import BYTES, Simd
+from elman.engine.numba.threads import arrive, barrier
+from elman.engine.numba.tile import Matrix, Strips, multiply, row_tile, strip_width
+from elman.engine.numba.vector import (
     VectorView,
     adagrad,
     adagrad_rows,
@@ -31,8 +32,7 @@ from elman.engine.numba.linalg.vector import (
     prefetch_row,
     scale,
 )
-from elman.engine.numba.threads import arrive, barrier
-from elman.jit import compiled, inlined, kernel
+from elman.jit import exact, inlined, kernel
 
 Array = NDArray[np.floating]
 
@@ -184,7 +184,7 @@ def compute_softmax(scratch, first, rows, K_row):
         scratch.totals[t] = total
 
 
-@compiled()  # without fastmath: the losses are added in the order of the steps
+@exact  # without fastmath: the losses are added in the order of the steps
 def sum_losses(differences, totals, T):
     """The loss L = -sum_t log p_t[y_t] of a window.
 

@@ -1,6 +1,6 @@
 """Sampling from a row of logits, compiled: the temperature, and the filters of `elman.network.sampling` themselves.
 
-The kernel `elman.engine.numba.batched.inference._generate` calls `softmax_scale`, `truncate` where a filter is on, and
+The kernel `elman.engine.numba.inference._generate` calls `softmax_scale`, `truncate` where a filter is on, and
 `sample_index`.
 
 K  size of the alphabet, B  batch rows

@@ -27,7 +27,7 @@ import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
-from elman.engine.numba.linalg.tile import element_address
+from elman.engine.numba.tile import element_address
 from elman.jit import call_kernel, cgutils, inlined, intrinsic, is_recording, kernel, pack, types
 from elman.machine import thread_count
 

@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elman.engine.numba.batched.inference import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
+from elman.engine.numba.inference import NumbaSession
 from elman.engine.processes import connect_processes, current_process
 from elman.engine.protocol import Callback, Indices, InferenceSession, TrainState, run_in_chunks, training_folds
 from elman.engine.torch.functional import (

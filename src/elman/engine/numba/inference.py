@@ -13,13 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.dropout import NO_DROPOUT
-from elman.engine.numba.batched.kernels import Window, carry_state, run_window, select_workspace, set_state
-from elman.engine.numba.batched.prior import read_prior, restart_history, select_prior
-from elman.engine.numba.batched.training import evaluate_window
-from elman.engine.numba.batched.workspace import BatchedNetwork, IndexArray, max_batch_size
-from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
-from elman.engine.numba.linalg.vector import exponentials
+from elman.engine.numba.dropout import NO_DROPOUT
+from elman.engine.numba.kernels import Window, carry_state, run_window, select_workspace, set_state
+from elman.engine.numba.prior import read_prior, restart_history, select_prior
 from elman.engine.numba.sampling import (
     NGRAM_WEIGHT,
     TEMPERATURE,
@@ -30,9 +26,13 @@ from elman.engine.numba.sampling import (
     softmax_scale,
     truncate_pointer,
 )
+from elman.engine.numba.simd import BYTES, aligned_zeros
 from elman.engine.numba.threads import work_alone
+from elman.engine.numba.training import evaluate_window
+from elman.engine.numba.vector import exponentials
+from elman.engine.numba.workspace import BatchedNetwork, IndexArray, max_batch_size
 from elman.engine.protocol import Indices, SegmentLosses
-from elman.jit import UNUSED, KernelPointer, call_pointer, compiled, kernel
+from elman.jit import UNUSED, KernelPointer, call_pointer, exact, kernel
 from elman.network.parameters import Array, Parameters
 from elman.network.sampling import SamplingParams
 from elman.network.state import PriorValues, State
@@ -197,7 +197,7 @@ def _compute_logits(thread, groups, batches, no_dropout):
         call_pointer(groups.forward, (net, workspace, prior.values, Window(x, T, R, no_dropout), alone))
 
 
-@compiled()  # without fastmath: the losses of a segment are added in reading order
+@exact  # without fastmath: the losses of a segment are added in reading order
 def _score_segments(thread, groups, batches, segments, no_dropout, results):
     """Evaluate segments, see `elman.engine.protocol.SegmentLosses`; each thread reads groups of R of them.
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.layout import W, flatten, unflatten
-from elman.engine.numba.batched.muon import HiddenMatrices, make_hidden_matrices
-from elman.engine.numba.batched.workspace import BatchedNetwork
-from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.numba.layout import W, flatten, unflatten
+from elman.engine.numba.muon import HiddenMatrices, make_hidden_matrices
+from elman.engine.numba.simd import aligned_zeros
+from elman.engine.numba.workspace import BatchedNetwork
 from elman.engine.protocol import TrainState
 from elman.engine_registry import require_steps
-from elman.jit import compiled, inlined, kernel
+from elman.jit import exact, inlined, kernel
 from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array
 
@@ -25,7 +25,7 @@ which the squares of the gradient are added does not either.
 
 _ADAGRAD, _RMSPROP, _ADAM, _SGD, _MUON = range(5)
 STEPS = {"adagrad": _ADAGRAD, "rmsprop": _RMSPROP, "adam": _ADAM, "sgd": _SGD, "muon": _MUON}
-"""The steps of `elman.network.optimizers`; that of hidden matrices is in `elman.engine.numba.batched.muon`."""
+"""The steps of `elman.network.optimizers`; that of hidden matrices is in `elman.engine.numba.muon`."""
 
 
 class Rule(NamedTuple):
@@ -119,7 +119,7 @@ def reduce_gradients(gradients, first, last, factor, squares, k):
     squares[k] = total
 
 
-@compiled()  # without fastmath: the squares are added in their order
+@exact  # without fastmath: the squares are added in their order
 def clip_scale(squares, max_norm):
     """The factor of clipping by norm, for a gradient of which `squares` are partial sums of squares."""
     total = 0.0

@@ -6,7 +6,7 @@ K  size of the alphabet, padded K_row           R  batch rows of the group, rows
 Batch rows are independent of one another, so a batch is split into groups that are processed in parallel, each of
 which accumulates its own gradients. A group is computed by one thread or by several, each of which computes its own
 units. Row t R + r of an array with a time axis is that of batch row r at step t. The offsets of all arrays are defined
-in `elman.engine.numba.batched.layout`.
+in `elman.engine.numba.layout`.
 """
 
 from typing import NamedTuple
@@ -14,16 +14,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.cells import Arrays, Step
-from elman.engine.numba.batched.dropout import DropoutMask, apply_dropout
-from elman.engine.numba.batched.layout import U_BACKWARD, U_FORWARD, W_BACKWARD, W_FORWARD, B, D, Network, U, W
-from elman.engine.numba.batched.prior import PriorWorkspace, add_prior, compute_alpha_gradient
-from elman.engine.numba.linalg.panels import TERMS, Panels, Ranges, Scratch, entire
-from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.tile import Matrix
-from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
+from elman.engine.numba.cells import Arrays, Step
+from elman.engine.numba.dropout import DropoutMask, apply_dropout
+from elman.engine.numba.layout import U_BACKWARD, U_FORWARD, W_BACKWARD, W_FORWARD, B, D, Network, U, W
+from elman.engine.numba.panels import TERMS, Panels, Ranges, Scratch, entire
+from elman.engine.numba.prior import PriorWorkspace, add_prior, compute_alpha_gradient
+from elman.engine.numba.simd import BYTES
 from elman.engine.numba.threads import barrier, partition
-from elman.jit import UNUSED, KernelPointer, call_pointer, compiled, inlined, kernel
+from elman.engine.numba.tile import Matrix
+from elman.engine.numba.vector import add_to, copy, exponentials, scale
+from elman.jit import UNUSED, KernelPointer, call_pointer, exact, inlined, kernel
 
 Array = NDArray[np.floating]
 
@@ -182,7 +182,7 @@ def _multiply_inputs(net, layer, T, R, y, y_start, workspace, thread):
     )  # fmt: skip
 
 
-@compiled()  # as written: LLVM would choose the order of a sum of three by the processor
+@exact  # as written: LLVM would choose the order of a sum of three by the processor
 def _loss(total, largest, logit):
     """-log p of a character, from the exponentials of the logits less the largest."""
     return np.log(total) + (largest - logit)

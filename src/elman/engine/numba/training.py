@@ -8,15 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.dropout import make_masks, mask_recurrent, pack_recurrent, select_mask
-from elman.engine.numba.batched.kernels import Window, run_window, select_workspace, set_state
-from elman.engine.numba.batched.layout import W, pack_part, unflatten
-from elman.engine.numba.batched.muon import update_hidden
-from elman.engine.numba.batched.optimizer import RATE, SHRINK, FlatOptimizer, clip_scale, reduce_gradients, update_range
-from elman.engine.numba.batched.prior import read_prior, select_prior
-from elman.engine.numba.batched.workspace import BatchedNetwork, Batches
-from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.numba.dropout import make_masks, mask_recurrent, pack_recurrent, select_mask
+from elman.engine.numba.kernels import Window, run_window, select_workspace, set_state
+from elman.engine.numba.layout import W, pack_part, unflatten
+from elman.engine.numba.muon import update_hidden
+from elman.engine.numba.optimizer import RATE, SHRINK, FlatOptimizer, clip_scale, reduce_gradients, update_range
+from elman.engine.numba.prior import read_prior, select_prior
+from elman.engine.numba.simd import aligned_zeros
 from elman.engine.numba.threads import barrier, make_team, work_alone
+from elman.engine.numba.workspace import BatchedNetwork, Batches
 from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds
 from elman.jit import UNUSED, KernelPointer, call_pointer, kernel, kernel_pointer
 from elman.network.optimizer import Optimizer

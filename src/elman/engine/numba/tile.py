@@ -6,7 +6,7 @@ Every product of a recurrent network has one form,
 
 with the lanes of a vector along the contiguous axis of B, C and D. Holding a tile of C in registers over the entire
 sum is what brings small products to the rate of a large ``sgemm``; Numba cannot express this, so the loop nest
-is written in vector operations (`elman.engine.numba.linalg.simd`).
+is written in vector operations (`elman.engine.numba.simd`).
 
 A and B have the type of C, or they are integers of 32 bits that hold a pair of bfloat16 each: then
 
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import binding, ir
 
-from elman.engine.numba.linalg.simd import (
+from elman.engine.numba.simd import (
     BYTES,
     HAS_BFLOAT16,
     REGISTER_BYTES,

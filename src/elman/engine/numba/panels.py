@@ -1,7 +1,7 @@
 """Matrix products for batches, on matrices packed into panels of columns.
 
 A panel holds a few vectors of every row of a matrix, row after row, so that a product reads it sequentially from the
-first-level cache while the sums stay in registers (`elman.engine.numba.linalg.tile`). Panels are packed once per
+first-level cache while the sums stay in registers (`elman.engine.numba.tile`). Panels are packed once per
 update and read in every time step.
 
 The type of the packed arrays decides what a product multiplies: numbers of the type of the sums, or pairs of bfloat16
@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.tile import (
+from elman.engine.numba.simd import BYTES
+from elman.engine.numba.tile import (
     ACCUMULATORS,
     MAX_ROWS,
     PAIR_ROWS,
@@ -24,7 +24,7 @@ from elman.engine.numba.linalg.tile import (
     even_split,
     tile,
 )
-from elman.engine.numba.linalg.vector import copy, transpose, transpose_column_pairs, transpose_row_pairs
+from elman.engine.numba.vector import copy, transpose, transpose_column_pairs, transpose_row_pairs
 from elman.jit import inlined, kernel, linked_kernel, overload, types
 
 TERMS = 128

@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from elman.engine.numba.linalg.simd import (
+from elman.engine.numba.simd import (
     BYTES,
     CACHE_LINE,
     REGISTER_BYTES,
@@ -18,7 +18,7 @@ from elman.engine.numba.linalg.simd import (
     emit_prefetch,
     row_loops,
 )
-from elman.engine.numba.linalg.tile import element_address, row_kernel
+from elman.engine.numba.tile import element_address, row_kernel
 from elman.jit import cgutils, intrinsic, types
 
 Emitter = tuple[Any, Callable[..., Any]]

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched import kernels
-from elman.engine.numba.batched.cells import CELLS, Arrays, Step
-from elman.engine.numba.batched.dropout import NO_DROPOUT
-from elman.engine.numba.batched.layout import Layout, Network, flatten, make_layout, pack_part, row_multiple
-from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_pointer
-from elman.engine.numba.linalg.panels import (
+from elman.engine.numba import kernels
+from elman.engine.numba.cells import CELLS, Arrays, Step
+from elman.engine.numba.dropout import NO_DROPOUT
+from elman.engine.numba.layout import Layout, Network, flatten, make_layout, pack_part, row_multiple
+from elman.engine.numba.panels import (
     TERMS,
     Panels,
     Ranges,
@@ -23,9 +22,10 @@ from elman.engine.numba.linalg.panels import (
     scratch_size,
     sum_outer_products,
 )
-from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.numba.linalg.tile import Matrix
+from elman.engine.numba.prior import PriorValues, make_priors, prior_pointer
+from elman.engine.numba.simd import aligned_zeros
 from elman.engine.numba.threads import Team, make_team
+from elman.engine.numba.tile import Matrix
 from elman.engine_registry import require_cell
 from elman.jit import UNUSED, KernelPointer, Packed, call_kernel, is_recording, kernel_pointer, pack
 from elman.network.parameters import Array, Parameters

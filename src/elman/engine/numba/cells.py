@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from elman.engine.numba.linalg.simd import Simd
-from elman.engine.numba.linalg.vector import VectorView, elementwise_kernel
+from elman.engine.numba.simd import Simd
+from elman.engine.numba.vector import VectorView, elementwise_kernel
 from elman.jit import inlined, kernel
 
 
@@ -131,7 +131,7 @@ def _locate_before(step, r, indices):
 
 
 class Arrays(NamedTuple):
-    """What the kernels of a cell read and write; see `elman.engine.numba.batched.kernels.Workspace`."""
+    """What the kernels of a cell read and write; see `elman.engine.numba.kernels.Workspace`."""
 
     gates: Any
     inputs: Any

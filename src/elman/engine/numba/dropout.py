@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.layout import W_BACKWARD, W_FORWARD
-from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
+from elman.engine.numba.layout import W_BACKWARD, W_FORWARD
+from elman.engine.numba.panels import pack_panels, pack_panels_transposed
 from elman.engine.numba.threads import partition
 from elman.jit import inlined, kernel
 from elman.network.dropout import Dropout, WeightDropout, key

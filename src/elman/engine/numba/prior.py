@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.layout import Sizes
-from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.numba.layout import Sizes
+from elman.engine.numba.simd import aligned_zeros
 from elman.jit import UNUSED, KernelPointer, call_pointer, inlined, kernel_pointer
 from elman.ngram.kernels import (
     NONE,

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.workspace import BatchedNetwork
-from elman.engine.numba.linalg.panels import count_terms, pack_columns, pack_rows, pack_transposed, tile_shape
-from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
-from elman.engine.numba.linalg.tile import even_split, tile
-from elman.engine.numba.linalg.vector import transpose
+from elman.engine.numba.panels import count_terms, pack_columns, pack_rows, pack_transposed, tile_shape
+from elman.engine.numba.simd import BYTES, aligned_zeros
 from elman.engine.numba.threads import barrier
+from elman.engine.numba.tile import even_split, tile
+from elman.engine.numba.vector import transpose
+from elman.engine.numba.workspace import BatchedNetwork
 from elman.jit import KernelPointer, call_pointer, inlined, kernel, kernel_pointer
 from elman.network.optimizer import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, NORM_EPSILON, STEP_SCALE
 from elman.network.parameters import Array
@@ -43,7 +43,7 @@ class SquareWorkspace(NamedTuple):
     A: Array
     Q: Array
     left: Array | NDArray[np.uint32]  # packed rows of the left factor of a product
-    panels: Array | NDArray[np.uint32]  # the right factor, see `elman.engine.numba.linalg.panels`
+    panels: Array | NDArray[np.uint32]  # the right factor, see `elman.engine.numba.panels`
     zeros: Array  # (size,)
 
 

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.cells import CELLS, CompiledCell
-from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
-from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.tile import AT_ONCE, PAIR_VECTORS
+from elman.engine.numba.cells import CELLS, CompiledCell
+from elman.engine.numba.panels import pack_panels, pack_panels_transposed
+from elman.engine.numba.simd import BYTES
+from elman.engine.numba.tile import AT_ONCE, PAIR_VECTORS
 from elman.jit import inlined, kernel
 from elman.network.parameters import Architecture, Array, Arrays, suffix
 
@@ -63,7 +63,7 @@ class Network(NamedTuple):
     """The parameters as the kernels read them."""
 
     theta: Array
-    packed: Array | NDArray[np.uint32]  # see `elman.engine.numba.linalg.panels`
+    packed: Array | NDArray[np.uint32]  # see `elman.engine.numba.panels`
     added: Array
     offsets: NDArray[np.intp]  # (layers, 8), see the constants above
     sizes: Sizes

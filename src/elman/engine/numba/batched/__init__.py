@@ -1,1 +1,0 @@
-"""The general path: any cell, number of layers, batch size and optimizer, on packed matrices."""

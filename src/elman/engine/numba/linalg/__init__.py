@@ -1,1 +1,0 @@
-"""Vectors, matrix products and storage: what every compiled kernel is built from."""
