@@ -45,8 +45,8 @@ def test_sources_of_a_prompt(command: Command, stdin: Stdin, model: Model, tmp_p
     (tmp_path / "prompt.txt").write_bytes(b"the\n")
     assert command(*options, "--prompt-file", tmp_path / "prompt.txt") == expected
     assert command(*options, "--prompt", r"the\n") == expected
-    for source in ("--prompt", "--prompt-file"):
-        stdin(b"the\n")
+    for source, prompt in (("--prompt", b"the\n\n"), ("--prompt-file", b"the\n")):  # the first drops a line feed
+        stdin(prompt)
         assert command(*options, source, "-") == expected
     assert command(*options, "--prompt", "the\n", "--no-echo") == (0, expected[1].removeprefix("the\n"), "")
     (tmp_path / "prompt.txt").write_bytes(b"a" * (MAX_PROMPT + 1))

@@ -3,8 +3,10 @@
 Its loss on a text is the sum over its lines, each read from the same state, by any engine and command.
 """
 
+import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -64,23 +66,81 @@ def test_the_command_prints_lines_and_marks_those_trained_on(command: Command, f
     assert ended.out == "dora\tin training text\n"
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.model.lines.MAX_REJECTED", 300)
+
+
+@pytest.mark.usefixtures("few")
 def test_the_command_prints_only_new_lines(command: Command, folder: Path, model: Model) -> None:
-    rows = [
-        json.loads(row)
-        for row in command("sample", folder, "-n", 9, "--new-only", "--seed", 5, "--json").out.splitlines()
-    ]
-    new = [(seed, line) for seed in range(5, 50) if (line := model.sample(seed=seed)) not in NAMES]
+    options: list[Any] = ["--new-only", "--length", 9, "--seed", 5]
+    rows = [json.loads(row) for row in command("sample", folder, "-n", 9, *options, "--json").out.splitlines()]
+    new = [(seed, line) for seed in range(5, 50) if len(line := model.sample(9, seed=seed)) < 9 and line not in NAMES]
     assert [(row["seed"], row["text"]) for row in rows] == new[:9]
     assert new[8][0] > 5 + 8
-    assert command("sample", folder, "--new-only", "--seed", 5).out == f"{new[0][1]}\n"
-    for options, words in (
-        (["--temperature", 0], "only 0 of 100 samples are new lines: raise --temperature"),
+    assert command("sample", folder, *options).out == f"{new[0][1]}\n"
+    for more, words in (
+        (["--temperature", 0], "found 0 of 1 line, then rejected 300 in a row: relax --new-only, or"),
         (["--beam", 2], "cannot combine --beam with --new-only: beam search does not sample"),
     ):
-        assert_refused(command("sample", folder, "--new-only", *options), words)
-    assert_refused(
-        command("sample", "--new-only", "-q"), "does not know the lines of its training text: train with --lines"
+        assert_refused(command("sample", folder, "--new-only", "--length", 9, *more), words)
+    for name in (["--new-only"], ["--max-length", 9]):
+        refused = command("sample", *name, "-q")
+        assert_refused(refused, f"{name[0]} requires a model of independent lines: train with --lines, or limit a text")
+
+
+@pytest.mark.usefixtures("few")
+def test_lines_are_drawn_until_they_meet_what_is_asked(command: Command, folder: Path, model: Model) -> None:
+    drawn = [model.sample(6, prompt="a", seed=5 + n) for n in range(300)]
+    kept = dict.fromkeys(line for line in drawn if 3 <= len(line) + 1 <= 5 and f"a{line}" not in NAMES)
+    options: dict[str, Any] = {"min_length": 3, "max_length": 5, "unique": True, "new_only": True}
+    assert model.samples(9, prompt="a", seed=5, **options) == [*kept][:9]
+    assert len(model.samples(20, max_length=4)) == 20
+    words = "--prompt a -n 9 --seed 5 --min-length 3 --max-length 5 --unique --new-only --json"
+    rows = [json.loads(row) for row in command("sample", folder, *words.split()).out.splitlines()]
+    assert [row["text"] for row in rows] == [*kept][:9]
+    assert all(row["text"] == drawn[row["seed"] - 5] for row in rows)
+    ended = command("sample", folder, "-n", 200, "--unique", "--max-length", 2, "--seed", 1)
+    found = ended.out.splitlines()
+    assert (ended.code, len({*found})) == (2, len(found))
+    assert 1 < len(found) < 200
+    assert ended.err == (
+        f"error: found {len(found)} of 200 lines, then rejected 300 in a row: relax --max-length and"
+        " --unique, or raise --temperature\n"
     )
+
+
+def test_a_text_that_is_cut_is_no_line(command: Command, folder: Path, model: Model) -> None:
+    assert not {*model.samples(99, 3, new_only=True, seed=1)} & {name[:n] for name in NAMES for n in range(3, 9)}
+    (row,) = (
+        json.loads(row) for row in command("sample", folder, "--length", 1, "--json", "--seed", 1).out.splitlines()
+    )
+    assert (row["finish_reason"], "in_training_text" in row) == ("length", False)
+
+
+def test_the_line_feed_of_a_piped_prompt_does_not_end_the_line(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "prompt").write_bytes(b"dor\n")
+    for source in (["--prompt", "-"], ["--prompt-file", tmp_path / "prompt"]):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"dor\n"), isatty=lambda: False))
+        assert command("sample", folder, *source, "--temperature", 0).out == "dora\tin training text\n"
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "words"),
+    [
+        (2, {"min_length": 5, "max_length": 4}, r"min_length must be at most max_length \(got 5 and 4\)"),
+        (2, {"max_length": 0}, "max_length must be at least 1"),
+        (2, {"min_length": 2.5}, "min_length must be an integer"),
+        (2, {"max_length": 2, "prompt": "dora"}, r"the prompt is longer than max_length=2 \(got 4\)"),
+        (["a", "b"], {"unique": True}, "count must be an integer with unique"),
+        (1, {"unique": True, "temperature": -1}, "temperature must be at least 0"),
+    ],
+)
+def test_limits_of_lines_out_of_range(model: Model, count: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ElmanError, match=f"^{words}"):
+        model.samples(count, **options)
 
 
 def test_a_text_is_scored_line_by_line(command: Command, folder: Path, model: Model, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,10 +26,11 @@ from elman.network.state import State
 from elman.text import Alphabet, Corpus
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support import tolerances as tolerances
-from support.cli import Command
+from support.cli import Command, assert_refused
 from support.networks import make_parameters, state_of, window_loss
 from support.random_model import random_prior_model
 from support.state import generate
+from support.tolerances import SINGLE
 
 KNOWN = "ab c\nd"
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -184,7 +186,7 @@ def test_a_model_without_a_line_feed_does_not_predict_the_end() -> None:
     assert found[1] == Line(2, "", 0, 0.0, 0.0, 0, 0.0)
     assert math.isnan(found[1].nats_per_char)
     assert found[1].worst_char == ""
-    assert found[2] == Line(3, "漢", 1, unknown_nats(5), unknown_nats(5), 1, unknown_nats(5))
+    assert found[2] == Line(3, "漢", 1, unknown_nats(5), unknown_nats(5), 1, unknown_nats(5), "漢")
 
 
 def test_without_sampled_line_feeds_a_line_begins_where_training_ended() -> None:
@@ -218,14 +220,15 @@ def test_lines_are_printed_as_a_table_or_as_json(run: Path, command: Command) ->
     code, out, err = command("score", run, run.parent / "log")
     assert (code, err) == (0, "")
     rows = [row.split("\t") for row in out.splitlines()]
-    assert rows[0] == ["line", "score", "chars", "nats_per_char", "worst_column", "worst_char", "worst_nats", "text"]
+    worst = ["worst_column", "worst_char", "worst_nats", "unknown"]
+    assert rows[0] == ["line", "score", "chars", "nats_per_char", *worst, "text"]
     assert len(rows) == 13
     default = scoring.AGGREGATIONS[scoring.DEFAULT_AGGREGATION](line)
     score, mean = f"{default:.4f}", f"{line.nats_per_char:.4f}"
-    assert rows[2] == ["2", score, "12", mean, "9", "\\t", f"{line.worst_nats:.4f}", "all is w\\tll"]
-    assert rows[3][7] == "\\\\all"
+    assert rows[2] == ["2", score, "12", mean, "9", "\\t", f"{line.worst_nats:.4f}", "\\t", "all is w\\tll"]
+    assert rows[3][7:] == ["\\\\", "\\\\all"]
     out = command("score", run, run.parent / "log", "--json").out
-    values = [2, default, 12, line.nats_per_char, 9, "\t", line.worst_nats, "all is w\tll"]
+    values = [2, default, 12, line.nats_per_char, 9, "\t", line.worst_nats, "\t", "all is w\tll"]
     assert json.loads(out.splitlines()[1]) == dict(zip(rows[0], values, strict=True))
 
 
@@ -233,10 +236,52 @@ def test_a_terminal_shows_surprising_characters(run: Path, command: Command, mon
     (run.parent / "escapes").write_text("all is w\x1bll\nall is wel", encoding="utf-8")
     plain = command("score", run, run.parent / "escapes").out.splitlines()
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
     marked = command("score", run, run.parent / "escapes").out.splitlines()
     assert [row.rpartition("\t")[0] for row in marked[2:]] == [row.rpartition("\t")[0] for row in plain[2:]]
     assert marked[1].endswith("all is w\x1b[7m␛\x1b[0mll")  # the control character is not interpreted
     assert marked[2].endswith("all is wel\x1b[7m \x1b[0m")  # the end of the line
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "xterm")
+    colored = command("score", run, run.parent / "escapes").out.splitlines()
+    assert "all is w\x1b[38;5;16;48;5;203m␛" in colored[1]
+    assert re.search(r"all is wel\x1b\[38;5;16;48;5;\d+m↵\x1b\[0m$", colored[2])
+
+
+def test_the_losses_of_the_characters_of_a_line_are_those_of_its_score(run: Path, log_run: Path) -> None:
+    for model, lines in (
+        (elman.load(run), ["all is well", "漢 is é", ""]),
+        (elman.load(log_run), ["12:00:01 job é 17!"]),
+    ):
+        scorer = scoring.BlockScorer(model, carry_state=False)
+        for line in scorer.score_batch(lines):
+            nats = scorer.char_nats(line.text)
+            assert (len(nats), int(nats.argmax())) == (len(line.text) + 1, line.worst_column - 1)
+            assert nats.max() == pytest.approx(line.worst_nats, rel=SINGLE)
+            if model.masker is None:
+                assert nats.sum() == pytest.approx(line.nats, rel=SINGLE)
+            else:
+                assert len({*nats[:8]}) == 1  # of what a mask replaces
+
+
+def test_characters_that_the_model_does_not_know_are_named(run: Path) -> None:
+    assert [line.unknown for line in scored(elman.load(run), "all is well\néa é漢\n")] == ["", "é漢"]
+
+
+def test_the_run_that_fits_a_line_best_is_named(run: Path, command: Command, tmp_path: Path) -> None:
+    for name, text in (("en", "the cat is here\n"), ("fi", "kissa on täällä\n")):
+        elman.train(Corpus.from_text(text * 9), out=tmp_path / "runs" / name, preset="counts", validation=0.0)
+    (tmp_path / "text").write_text("kissa on\nthe cat\n\nhere", encoding="utf-8")
+    words = "score", tmp_path / "runs/en", tmp_path / "text", "--against"
+    rows = [json.loads(row) for row in command(*words, tmp_path / "runs", "--json").out.splitlines()]
+    assert [row["run"] for row in rows] == ["fi", "en", rows[2]["run"], "en"]
+    other = scored(elman.load(tmp_path / "runs" / "fi"), "kissa on\n")[0]
+    assert rows[0]["margin"] == pytest.approx(rows[0]["nats_per_char"] - other.nats_per_char)
+    table = command(*words, tmp_path / "runs" / "fi").out.splitlines()
+    assert table[0].split("\t")[:5] == ["line", "score", "run", "margin", "chars"]
+    assert table[1].split("\t")[2] == "fi"
+    refused = command(*words, tmp_path / "runs" / "en")
+    assert_refused(refused, "--against must name another run than 'en'")
 
 
 @pytest.mark.parametrize("by", scoring.AGGREGATIONS)
@@ -264,7 +309,7 @@ def test_metrics_of_a_line_without_predictions_are_null(tmp_path: Path, command:
     row = json.loads(command("score", run, log, "--json").out)
     assert (row.pop("line"), row.pop("chars"), row.pop("text")) == (1, 0, "")
     assert set(row.values()) == {None}
-    assert command("score", run, log).out.splitlines()[1] == "1\t\t0\t\t\t\t\t"
+    assert command("score", run, log).out.splitlines()[1] == "1\t\t0\t\t\t\t\t\t"
     assert len(command("score", run, log, "--top", 1).out.splitlines()) == 1
 
 

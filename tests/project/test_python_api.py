@@ -17,6 +17,7 @@ import elman
 from elman.config import make_config
 from elman.errors import ElmanError, command_line, option
 from elman.formats import list_export_options
+from elman.model.lines import LINE_OPTIONS
 from elman.network.sampling import list_sampling_options
 from elman.options import read_synonyms, suggest_option
 from elman.text import Corpus
@@ -29,6 +30,7 @@ PAGE = (ROOT / "docs" / "how_to" / "python.md").read_text("utf-8")
 EXAMPLES = re.findall(r"<!-- run -->\n```python\n(.*?)```", PAGE, re.DOTALL)
 SETTINGS = [setting.name for setting in fields(elman.Config)]
 SAMPLING = [option.name for option in list_sampling_options()]
+LINES = [option.name for option in LINE_OPTIONS]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_help_describes_every_setting_by_its_python_name() -> None:
 @pytest.mark.parametrize("method", ["sample", "samples", "stream"])
 def test_help_describes_every_sampling_option(method: str) -> None:
     function = getattr(elman.Model, method)
-    for name in ("length", "prompt", "stop", "seed", "adapt", *SAMPLING):
+    for name in ("length", "prompt", "stop", "seed", "adapt", *SAMPLING, *(LINES if method == "samples" else [])):
         assert name in inspect.signature(function).parameters
         assert re.search(rf"^{name} : .*", inspect.getdoc(function) or "", re.MULTILINE), name
 
@@ -79,7 +81,7 @@ def test_messages_name_options_that_exist() -> None:
     named = {name for source in users for name in re.findall(r"\{option\.([a-z_]+)[:}]", source)}
     commands = [ast.parse(source) for path, source in sources.items() if "commands" in (path.parent.name, path.stem)]
     arguments = {each.arg for tree in commands for each in ast.walk(tree) if isinstance(each, ast.arg)}
-    assert named <= arguments | {*SETTINGS} | {each.name for each in list_export_options()}
+    assert named <= arguments | {*SETTINGS, *SAMPLING, *LINES} | {each.name for each in list_export_options()}
 
 
 def test_a_configuration_is_accepted(corpus: Corpus) -> None:

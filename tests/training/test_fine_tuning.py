@@ -17,13 +17,14 @@ from elman.ngram.counting import count_ngrams
 from elman.ngram.model import ngram_counts
 from elman.runs.directory import ModelOrigin, RunDirectory
 from elman.text import Alphabet, Corpus
+from elman.text.unknown import replace_rare
 from elman.training.initialization import initial_state
 from elman.training.loop import start_run
 from elman.training.pretrained import PretrainedModel, match_characters
 from elman.training.run import Run
 from support.cli import Command
 from support.state import T
-from support.training import EXACT, StopsAt, assert_same, train
+from support.training import EXACT, Listens, StopsAt, assert_same, train
 
 OLD = "a cat sat on a mat, and then a rat came. " * 12
 NEW = "xylophones & cats: 'no rats', said Zoe! " * 12
@@ -61,6 +62,31 @@ def test_weights_follow_their_characters(source: Run) -> None:
         np.testing.assert_array_equal(state["U"][:, n], expected[0]["U"][:, expected[1]])
         np.testing.assert_array_equal(state["V"][n], expected[0]["V"][expected[1]])
         assert state["c"][n] == expected[0]["c"][expected[1]]
+
+
+@pytest.mark.parametrize(("min_count", "added"), [(0, "xylp&:'iZ!"), (20, "'")])
+def test_the_characters_of_the_model_are_kept(source: Run, min_count: int, added: str, tmp_path: Path) -> None:
+    """Also those that are rare in the text; a run that is resumed has them again, and the next model, too."""
+    old, listens = source.corpus.alphabet.characters, Listens()
+    options: dict[str, Any] = EXACT | {"init_from": source, "max_updates": 3, "min_count": min_count}
+    run = train(Corpus.from_text(NEW), **options, out=tmp_path, callback=listens)
+    alphabet = run.corpus.alphabet
+    assert alphabet.characters[: len(alphabet) - alphabet.has_unknown] == old + added
+    assert listens.notices[1] == f"added to the characters of the model: {added!r}"
+    text = "".join(c if c in old + added else alphabet.characters[-1] for c in NEW)
+    assert run.corpus.text == text
+    assert train(Corpus.from_text(NEW), out=tmp_path, resume=True, max_updates=5).corpus.alphabet == alphabet
+    again = start(run, OLD)
+    assert (again.corpus.alphabet, again.config.min_count) == (alphabet, int(alphabet.has_unknown))
+    assert len(again.notices) == 1
+
+
+def test_characters_that_a_text_has_lost_are_dropped(source: Run) -> None:
+    run = train(
+        replace_rare(Corpus.from_text(NEW), 20), **EXACT | {"min_count": 20, "max_updates": 1}, init_from=source
+    )
+    changed = ("added to", "'"), ("dropped from", "cm,dhr.")
+    assert run.notices[-1] == "; ".join(f"{verb} the characters of the model: {text!r}" for verb, text in changed)
 
 
 def test_the_rest_of_the_state_is_that_of_a_new_run(source: Run) -> None:

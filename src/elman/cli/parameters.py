@@ -201,7 +201,7 @@ if TYPE_CHECKING:
         """The same."""
 
     class SamplingOptions:
-        """One optional attribute for every field of `elman.network.SamplingParams`."""
+        """One optional attribute for every field of `elman.network.SamplingParams` and `elman.model.LineLimits`."""
 
     class ExportOptions:
         """One optional attribute for every option of `elman.export`."""
@@ -217,11 +217,12 @@ def __getattr__(name: str) -> Any:
     if name == "SweepOptions":  # those of `elman train`, whose help has them
         return create_options(DEFAULT_PRESET, shown=())
     if name == "SamplingOptions":  # needs NumPy
+        from elman.model.lines import LINE_OPTIONS
         from elman.network.sampling import list_sampling_options
 
-        options = [
-            _optional(each.name, each.type, each.default, each.help, "Parameters") for each in list_sampling_options()
-        ]
+        described = [(each.name, each.type, each.default, each.help) for each in list_sampling_options()]
+        described += [(each.name, each.hint, each.default, each.help) for each in LINE_OPTIONS]
+        options = [_optional(*each, "Parameters") for each in described]
         return _make_dataclass("SamplingOptions", options)
     if name == "ExportOptions":  # needs NumPy, and looks for the formats of installed packages
         from elman.formats import list_export_options

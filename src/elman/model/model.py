@@ -17,6 +17,7 @@ from elman.engine import Engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, check_range, option, shorten
 from elman.model import generate
+from elman.model.lines import LINE_OPTIONS, LineLimits, draw_lines
 from elman.model.score import Score, check_finite, score, score_windows
 from elman.network import Parameters
 from elman.network.parameters import Array, summarize
@@ -167,7 +168,7 @@ class Model:
         """
         return "".join(self.stream(length, **options))
 
-    @document_options(generate.GENERATION_OPTIONS)
+    @document_options((*generate.GENERATION_OPTIONS, *LINE_OPTIONS))
     def samples(
         self,
         count: int | Sequence[str],
@@ -177,11 +178,12 @@ class Model:
         stop: str | Sequence[str] = "",
         seed: int | None = None,
         adapt: Literal["counts"] | None = None,
-        **options: Unpack[SamplingOptions],
+        **options: Unpack[generate.SamplesOptions],
     ) -> list[str]:
         """Generate several texts as one batch, which takes little longer than one; see `stream`.
 
-        The first is sampled with `seed`, the next with `seed` + 1, and so on: none depends on how many there are.
+        The first is sampled with `seed`, the next with `seed` + 1, and so on: none depends on how many there are. Lines
+        that are drawn again take further seeds.
 
         Parameters
         ----------
@@ -194,7 +196,7 @@ class Model:
         Raises
         ------
         ElmanError
-            Also if so many texts might not fit in memory, or prompts are passed in both ways.
+            Also if so many texts might not fit in memory, prompts are passed in both ways, or no line meets the limits.
         """
         prompts: Sequence[str] = ()
         if isinstance(count, Sequence):
@@ -203,14 +205,21 @@ class Model:
                 raise ElmanError(f"{option.count} must be {kinds}")
             prompts, count = count, len(count)
         generate.check_batch(count, length)
-        prompts = prompts or [prompt] * count
+        sampling_options: dict[str, Any] = {**options}
+        prompts, limits = prompts or [prompt] * count, LineLimits.take(sampling_options)
         if wrong := [each for each in prompts if not isinstance(each, str)]:
             raise ElmanError(f"a text must be a string (got {type(wrong[0]).__name__})")
-        sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
+        if limits is not None:
+            if len(set(prompts)) > 1:
+                raise ElmanError(f"{option.count} must be an integer with {option[limits.names[0]]}")
+            sampling_options |= {"prompt": prompts[0], "stop": stop, "adapt": adapt}
+            return [text for _, text in draw_lines(self, count, length, limits, seed, sampling_options)]
+        sampling, stops = generate.check_options(length, seed, sampling_options), self._stop_sequences(stop)
         seeds = [None if seed is None else seed + n for n in range(count)]
         if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
             pairs = zip(prompts, seeds, strict=True)
-            return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
+            more = {"stop": stop, "adapt": adapt, **sampling_options}
+            return [self.sample(length, prompt=each, seed=n, **more) for each, n in pairs]
         session, generators = self.engine.session(self.parameters), [np.random.default_rng(each) for each in seeds]
         start = generate.prefill(session, self.alphabet, prompts, self.parameters, self.state, adapt)
         chunks = generate.sample_chunks(session, *start, length, sampling, generators)

@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import compress
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,7 +44,7 @@ BLOCK_LINES = 4096  # lines of a batch that are read at a time, at most: they bo
 CACHED_CHARS = 8_000_000  # characters of the lines whose scores are remembered, about: masked lines of a log repeat
 
 Ints = NDArray[np.intp]
-LineScore = tuple[int, float, float, int, float]  # the last five fields of `Line`
+LineScore = tuple[int, float, float, int, float, str]  # the last six fields of `Line`
 
 
 class Line(NamedTuple):
@@ -57,6 +58,7 @@ class Line(NamedTuple):
     worst_column: int
     """Column of the most surprising character, from 1; the first of several. The line feed follows the text."""
     worst_nats: float  # surprisal of that character in nats
+    unknown: str = ""  # the characters of it that the model does not know, each once
 
     @property
     def nats_per_char(self) -> float:
@@ -120,11 +122,31 @@ class BlockScorer:
         texts = originals if masked is None else [line.text for line in masked]
         lines = []
         for n, score in enumerate(self._score_texts(texts) if self.carry_state else self._look_up(texts)):
-            chars, nats, worst5_nats, column, worst_nats = score
+            chars, nats, worst5_nats, column, worst_nats, characters = score
             if masked is not None and column:
                 column = masked[n].find_original(column - 1) + 1
-            lines.append(Line(number + n, originals[n], chars, nats, worst5_nats, column, worst_nats))
+            lines.append(Line(number + n, originals[n], chars, nats, worst5_nats, column, worst_nats, characters))
         return lines
+
+    def char_nats(self, line: str) -> NDArray[np.float64]:
+        """Return the losses of the characters of a line and of its end, float64 of shape (length + 1,), as scored.
+
+        Those of what a mask replaces are that of its symbol; that of an end that is not scored is 0.
+        """
+        masked = None if self.masker is None else self.masker.mask_lines([line])[0]
+        text = line if masked is None else masked.text
+        indices = np.concatenate([[self.start], *self.table.encode(f"{text}\n")], dtype=self.dtype, casting="unsafe")
+        known = np.flatnonzero(indices < self.K)
+        losses = np.full(len(indices), unknown_nats(self.K))
+        read, x = KNOWN_PENALTY_NATS * (len(known) < len(indices)), indices[known][:, None]
+        slices = read_slices(self.session, self.state.reshape(1), x[:-1], x[1:])
+        losses[known[1:]] = read + np.concatenate([nats[:, 0] for nats, _ in slices])
+        if not self.scores_line_feed:
+            losses[-1] = 0
+        if masked is None:
+            return losses[1:]
+        columns = [masked.find_original(n) for n in range(len(text) + 1)]
+        return np.repeat(losses[1:], np.diff(columns, append=len(line) + 1))
 
     def score_batch(self, lines: Iterable[str]) -> list[Line]:
         """Return lines in memory, each with or without its line feed; threads take turns."""
@@ -162,7 +184,7 @@ class BlockScorer:
         nats, worst, worst_nats = read(indices[is_known], _line_starts(lengths - unknown), chars)
         check_finite(nats)
         columns, cost = worst + (chars > 0), unknown_nats(self.K)
-        count = np.minimum(chars, WORST)  # of the losses in each row of worst_nats
+        count, characters = np.minimum(chars, WORST), [""] * len(texts)  # of the losses in each row of worst_nats
         for n in np.flatnonzero(unknown):
             known_here = is_known[1:][starts[n] : starts[n] + lengths[n] + 1]
             nats[n] += unknown[n] * cost + chars[n] * KNOWN_PENALTY_NATS
@@ -170,8 +192,9 @@ class BlockScorer:
             is_worst = cost > worst_nats[n, 0]
             columns[n] = np.argmin(known_here) + 1 if is_worst else np.flatnonzero(known_here)[columns[n] - 1] + 1
             worst_nats[n] = np.sort(np.append(worst_nats[n], np.full(min(unknown[n], WORST), cost)))[::-1][:WORST]
+            characters[n] = "".join(dict.fromkeys(compress(texts[n], ~known_here)))
         fields = (chars + unknown, nats, worst_nats.sum(axis=1), columns, worst_nats[:, 0])
-        return [*zip(*(array.tolist() for array in fields), strict=True)]
+        return [*zip(*(array.tolist() for array in fields), characters, strict=True)]
 
     def _read_in_order(self, indices: Indices, starts: Ints, chars: Ints) -> SegmentLosses:
         """Read every line from the final state of the line before."""

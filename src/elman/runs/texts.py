@@ -150,9 +150,16 @@ def _reading_options(config: Config) -> dict[str, Any]:
     return {name: getattr(config, name) for name in ("encoding", "keep_crlf", "field", "lines", "masker", "max_chars")}
 
 
-def read_text(source: Text, config: Config) -> Corpus:
-    """Read the text of a run; independent lines are put into the order in which they are divided."""
-    corpus = read_corpus(source, min_count=config.min_count, **_reading_options(config))
+def read_text(source: Text, config: Config, base: Alphabet | None = None) -> Corpus:
+    """Read the text of a run; independent lines are put into the order in which they are divided.
+
+    The alphabet begins with the characters of `base`, of the model that is fine-tuned or the run that is resumed.
+    """
+    if base is not None and isinstance(source, Corpus) and (source.alphabet == base or source.alphabet.has_unknown):
+        base = None  # it is in this alphabet, or its rare characters are lost
+    alphabet = None if base is None else Alphabet(base.characters[: len(base) - base.has_unknown])
+    options: dict[str, Any] = {"alphabet": alphabet, "extend": True} | _reading_options(config)
+    corpus = read_corpus(source, min_count=config.min_count, **options)
     return shuffle_corpus(corpus, config.seed) if config.lines else corpus
 
 
@@ -166,14 +173,16 @@ class RunTexts(NamedTuple):
     """None where nobody looked."""
 
 
-def read_run_texts(source: Text | None, config: Config, passed: Collection[str] | None = None) -> RunTexts:
-    """Read the text of a new run, and that of the validation set where it is a file.
+def read_run_texts(
+    source: Text | None, config: Config, base: Alphabet | None = None, passed: Collection[str] | None = None
+) -> RunTexts:
+    """Read the text of a new run, see `read_text`, and that of the validation set where it is a file.
 
     Unless `passed` is None, the text decides how it is read, but for the settings among those that were passed.
     """
     if source is None:
         raise ElmanError(f"the text is missing: use a file or a built-in text ({', '.join(BUILTIN_CORPORA)})")
-    corpus, kind = read_text(source, config), None
+    corpus, kind = read_text(source, config, base), None
     if passed is not None:
         kind = look(corpus, passed if "lines" not in ENGINES[config.engine].lacks else {"lines"})
         if kind.settings:

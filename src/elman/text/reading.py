@@ -53,7 +53,7 @@ def read_corpus(
 
     The encoding is that of the files; built-in texts are always UTF-8, and so is an open text file. Of JSON Lines, CSV
     or TSV, only `field` is read, if it is not empty. With an alphabet, such as that of a trained model, characters that
-    it lacks are errors or, if `extend`, appended to it; without, `min_count` is that of `replace_rare`. For a model of
+    it lacks are errors or, if `extend`, appended to it; `min_count` is that of `replace_rare`. For a model of
     independent lines, `lines` drops carriage returns at their ends that are left, and `masker` replaces what masks
     match. Of more than `max_chars` characters, pieces that are spread evenly are kept, unless lines were shuffled or
     masked.
@@ -85,7 +85,9 @@ def read_corpus(
     corpus = replace(corpus, sampled=sampled or corpus.sampled)
     if hashes:
         corpus = replace(corpus, line_hashes=np.concatenate(hashes))
-    return corpus if alphabet is not None else replace_rare(corpus, min_count)
+    if alphabet is not None and not min_count:
+        return corpus
+    return replace_rare(corpus, min_count, 0 if alphabet is None else len(alphabet))
 
 
 def hash_text(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> str:

@@ -77,8 +77,10 @@ def count_characters(corpus: Corpus) -> NDArray[np.int64]:
     return total
 
 
-def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
+def replace_rare(corpus: Corpus, min_count: int, kept: int = 0) -> Corpus:
     """Return a corpus in which characters that occur fewer than `min_count` times are replaced by an unknown symbol.
+
+    The first `kept` of its alphabet, those of a model that is fine-tuned, are not.
 
     0 adds no unknown symbol, so characters outside the alphabet stay an error; 1 adds one, but replaces no character of
     the text. A corpus whose alphabet has an unknown symbol already is returned as it is.
@@ -89,7 +91,7 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
         raise ElmanError(f"{known} (got min_count = 0): pass its min_count")
     if corpus.alphabet.has_unknown or not min_count:
         return corpus
-    frequent = count_characters(corpus) >= min_count
+    frequent = (count_characters(corpus) >= min_count) | (np.arange(len(corpus.alphabet)) < kept)
     if frequent.sum() + (not frequent.all()) < 2:
         raise ElmanError(
             f"{option.min_count:{min_count}} leaves a single character of {corpus.label}, so there is nothing to"

@@ -18,7 +18,7 @@ from elman.config import Config, make_config
 from elman.engine import CompilingEngine, TrainState, get_engine, watch_compilation
 from elman.engine.processes import current_process
 from elman.engine_registry import ENGINES
-from elman.errors import ElmanError, format_count, option
+from elman.errors import ElmanError, format_count, option, quote
 from elman.machine import available_memory
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.optimizer import Optimizer
@@ -27,7 +27,7 @@ from elman.network.parameters import INITIAL_ALPHA, Architecture, Arrays, Parame
 from elman.ngram.model import NgramModel
 from elman.recipe import Preset
 from elman.runs.texts import TrainingData, suggest_field, training_length
-from elman.text import Corpus
+from elman.text import Alphabet, Corpus
 from elman.text.kinds import describe_kind, describe_min_count
 from elman.training.run import Run
 
@@ -197,6 +197,14 @@ def describe_raised(config: Config, ngrams: NgramModel | None) -> str:
     return f"The n-gram prior contains {strings}, so that its table has at most {size}."
 
 
+def describe_characters(before: Alphabet, after: Alphabet) -> str:
+    """Return a sentence on the characters that only one of them has: a model, or the one that is fine-tuned from it."""
+    old, new = (each.characters[: len(each) - each.has_unknown] for each in (before, after))
+    changes = {"added to": [c for c in new if c not in old], "dropped from": [c for c in old if c not in new]}
+    said = [f"{verb} the characters of the model: {quote(''.join(found))}" for verb, found in changes.items() if found]
+    return "; ".join(said)
+
+
 def create_optimizer(config: Config) -> Optimizer:
     """Return the optimizer; its last update, which a schedule needs, is not set yet."""
     dropout = Dropout(config.dropout, config.dropout_kind == "variational", config.seed)
@@ -228,13 +236,17 @@ def describe_reading(run: Run) -> tuple[str, ...]:
     return (hint or ("" if kind is None else describe_kind(kind, corpus)),)
 
 
-def describe_start(run: Run, asked: Config) -> tuple[str, ...]:
-    """Return what to know about the start of a run: its text, and the settings that are not those asked for."""
+def describe_start(run: Run, asked: Config, base: Alphabet | None = None) -> tuple[str, ...]:
+    """Return what to know about the start of a run: its text, and the settings that are not those asked for.
+
+    `base` is the alphabet of the model that is fine-tuned.
+    """
     config, data = run.config, run.data
     notices = (
         data.describe(),
         *describe_reading(run),
         recipe.describe_changed(vars(config), vars(asked), len(data.windows.indices), run.measured_speed),
         describe_raised(config, run.state.parameters.ngrams),
+        "" if base is None else describe_characters(base, data.corpus.alphabet),
     )
     return tuple(filter(None, notices))

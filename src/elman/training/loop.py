@@ -87,8 +87,9 @@ def start_run(
     require_engine(asked)
 
     # The text decides the rest: its kind, how it is read; its length and the speed of the machine, the recipe.
+    base = None if weights is None else weights.alphabet
     looks = bool(recorded) and chosen.looks and weights is None
-    asked, corpus, validation, kind = read_run_texts(source, asked, options if looks else None)
+    asked, corpus, validation, kind = read_run_texts(source, asked, base, options if looks else None)
     config, speed = choose_settings(asked, corpus, chosen if recorded else None, options, on_compile)
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
     require_memory(data)
@@ -101,7 +102,7 @@ def start_run(
     state = initial_state(data, optimizer, ngrams)
     run = Run(data, state, optimizer, history, directory, preset=recorded, measured_speed=speed, text_kind=kind)
     run.init_from = None if weights is None else weights.initialize(run)
-    run.notices = describe_start(run, asked)
+    run.notices = describe_start(run, asked, base)
     create_directory(run)
     return run
 

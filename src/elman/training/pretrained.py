@@ -1,8 +1,8 @@
 """Weights that a run starts with in place of random ones: those of a trained model, or arrays of the caller.
 
 With a model, cell, hidden size and layers are those of the model; every other setting and the optimizer's state are
-those of a new run. Weights of a character move to its index in the new alphabet; characters that the model does not
-have keep initial weights, and those that the text does not have are dropped. The n-gram prior has the counts of both,
+those of a new run. The alphabet is that of the model, and the characters of the text that it does not have, which keep
+initial weights. The n-gram prior has the counts of both,
 and starts with the model's alpha; if one text is part of the other, only the new ones: cross-fitting could not leave
 out what counts twice.
 
@@ -45,6 +45,11 @@ class PretrainedModel:
     model: Model
     origin: ModelOrigin
 
+    @property
+    def alphabet(self) -> Alphabet:
+        """Its characters, which the run has too."""
+        return self.model.alphabet
+
     @classmethod
     def open(cls, source: ModelSource) -> PretrainedModel:
         """Load a model, and compute its hash."""
@@ -75,6 +80,7 @@ class PretrainedModel:
         if network.m and asked == 0:
             raise ElmanError(f"{option.init_from} is a model with a network, which {counts:counts} does not train")
         settings: dict[str, Any] = {"lines": self.model.is_of_lines}
+        settings |= {"min_count": 1} if self.alphabet.has_unknown else {}  # keeps the unknown symbol
         if (masker := self.model.masker) is not None and options.get("lines", True):
             settings |= {"mask": masker.names, "mask_regex": masker.regex}
         return {**settings, **options, **shape}
@@ -136,6 +142,7 @@ class GivenArrays:
 
     arrays: Arrays
     path: str | None
+    alphabet: None = None  # they belong to no characters
 
     @classmethod
     def open(cls, source: InitialWeights) -> GivenArrays:

@@ -90,10 +90,10 @@ def _read_data(
     if source is None:
         files = find_text(manifest, name)
         assert manifest is not None
-        corpus = replace(read_text(files, reading), name=manifest.corpus.name)
+        corpus = replace(read_text(files, reading, saved.alphabet), name=manifest.corpus.name)
         require_unchanged(manifest, corpus, name)
     else:
-        corpus = read_text(source, reading)
+        corpus = read_text(source, reading, saved.alphabet)
     if corpus.sha256 != saved.corpus_sha256:
         digests = f"(SHA-256 {saved.corpus_sha256[:12]}…, but {corpus.label} has {corpus.sha256[:12]}…)"
         remedy = f"pass that text or choose another {option.out}"

@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +33,11 @@ from elman.errors import ElmanError, flag, format_count, quote
 
 if TYPE_CHECKING:
     from elman.model import Model
+    from elman.model.lines import LineLimits
     from elman.text import Alphabet
 
 # Cyclopts would split the value of an environment variable at spaces.
 STOP = Parameter(allow_leading_hyphen=True, negative="", env_var_split=lambda _, value, delimiter=None: [value])
-MAX_ATTEMPTS = 100  # samples drawn per new line that is to be printed, at most
 MAX_PROMPT = 10_000_000  # characters of a prompt in a file
 _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 
@@ -54,7 +54,6 @@ def sample(
     stop: Annotated[list[str] | None, STOP] = None,
     seed: OptionalInteger = None,
     count: Annotated[Integer, Parameter(name=["--count", "-n"])] = 1,
-    new_only: Flag = False,
     beam: OptionalInteger = None,
     adapt: Annotated[Literal["counts"] | None, ANY_CASE] = None,
     copied_from: TextFile | None = None,
@@ -69,10 +68,11 @@ def sample(
     Parameters
     ----------
     prompt
-        Text to continue, or - for standard input. \n, \r and \t are escapes, unless the model's text contains
-        backslashes.
+        Text to continue, or - for standard input without its last line feed. \n, \r and \t are escapes, unless the
+        model's text contains backslashes.
     prompt_file
-        File with the prompt, including its last line feed; - for standard input.
+        File with the prompt, including its last line feed unless it would end an independent line; - for standard
+        input.
     interactive
         Read prompts from the terminal or standard input, one per line.
     no_echo
@@ -85,8 +85,6 @@ def sample(
         Random seed; by default one is drawn and reported.
     count
         Samples per prompt, generated as one batch; sample n uses seed + n - 1.
-    new_only
-        Print only lines that are not in the training text (models of independent lines).
     beam
         Use beam search of this width instead of sampling.
     adapt
@@ -98,23 +96,25 @@ def sample(
     as_json
         Print one JSON object per sample.
     """
+    from elman.model.lines import LineLimits
     from elman.model.loading import BUILTIN, hub_name
 
     sampling = passed_options(options)
-    given = [*sampling] + ["seed"] * (seed is not None) + ["count"] * (count != 1) + ["new_only"] * new_only
+    given = [*sampling] + ["seed"] * (seed is not None) + ["count"] * (count != 1)
     if beam is not None and given:
         raise ElmanError(f"cannot combine --beam with {flag(given[0])}: beam search does not sample")
     _check_sources(prompt, prompt_file, interactive, copied_from)
     names = {run: hub_name(run) or str(run) for run in runs}
     models = {run: load_model(run, quiet=quiet or as_json) for run in names or (None,)}
     named = [(names[run], models[run]) for run in runs] or [(BUILTIN, models[None])]
-    generation = Generation(named, length, count, beam, new_only, stop or [], {"adapt": adapt} | sampling)
+    limits = LineLimits.take(sampling)
+    generation = Generation(named, length, count, beam, limits, stop or [], {"adapt": adapt} | sampling)
     # Carriage returns are read as they are if every model knows them.
     alphabet = min((model.alphabet for _, model in named), key=lambda each: "\r" in each.characters)
     report_copying = None if copied_from is None else _prepare_copying(copied_from, encoding, alphabet)
 
     def show(sample: Sample) -> None:
-        text = print_json(sample, length) if as_json else print_text(sample, echo=not no_echo)
+        text = print_json(sample) if as_json else print_text(sample, echo=not no_echo)
         if report_copying is not None:
             report_copying(text)
 
@@ -123,7 +123,9 @@ def sample(
         seed = secrets.randbelow(2**31)
     if (file := "-" if prompt == "-" else prompt_file) is not None:
         prompt = _read_prompt(file, encoding, alphabet)
-    begun = [] if interactive else generation.begin(prompt or "", seed)
+        if prompt_file is None or any(model.is_of_lines for _, model in named):
+            prompt = prompt.removesuffix("\n")  # which `echo` adds: it would end the line that is to be continued
+    begun = iter(()) if interactive else generation.begin(prompt or "", seed)
     if drawn and sampling.get("temperature") != 0 and not (quiet or as_json):
         print(f"seed: {seed} (repeat with --seed {seed})", file=sys.stderr)
     for each in begun:
@@ -165,17 +167,15 @@ class Sample:
     header: str  # what distinguishes it from the other samples of the command; empty if there are none
     seed: int | None
     prompt: str
+    length: int  # the maximum
     chunks: Iterator[str]  # the text, without the prompt
 
     def in_training_text(self, text: str) -> bool | None:
         """Return whether a model of independent lines was trained on the last line; None if that is not known."""
-        if self.model.line_hashes is None or self.model.masker is not None:  # the hashes are of lines without masks
+        # The hashes are of lines without masks, and a text that was cut is no line.
+        if self.model.line_hashes is None or self.model.masker is not None or len(text) >= self.length:
             return None
-        return _is_known(self.model, self.prompt + text)
-
-
-def _is_known(model: Model, text: str) -> bool:
-    return model.in_training_text(text.rpartition("\n")[2])
+        return self.model.in_training_text((self.prompt + text).rpartition("\n")[2])
 
 
 @dataclass(frozen=True)
@@ -186,52 +186,44 @@ class Generation:
     length: int
     count: int
     beam: int | None
-    new_only: bool
+    limits: LineLimits | None
     stop: list[str]
     options: dict[str, Any]
 
-    def begin(self, prompt: str, seed: int | None) -> list[Sample]:
-        """Return the samples of a prompt: those of the first model, those of the next."""
-        samples, several = [], len(self.models) > 1
+    def begin(self, prompt: str, seed: int | None) -> Iterator[Sample]:
+        """Return the samples of a prompt: those of the first model, those of the next. Errors in it are raised now."""
+        begun, several = [], len(self.models) > 1
         for name, model in self.models:
             text = interpret_escapes(prompt, model.alphabet)
             try:
-                streams = [*self._generate(model, text, seed)]
+                begun.append((name, model, text, self._generate(model, text, seed)))
             except ElmanError as error:
                 raise ElmanError(f"{name}: {error}" if several else str(error)) from None
-            for n, (own_seed, chunks) in enumerate(streams):
-                number = f"{n + 1} of {self.count}" if self.count > 1 and not model.is_of_lines else ""
-                header = ", ".join(filter(None, [name if several else "", number]))
-                samples.append(Sample(name, model, header, own_seed, text, chunks))
-        return samples
+        return (
+            Sample(name, model, self._header(name, model, n), own_seed, text, self.length, chunks)
+            for name, model, text, streams in begun
+            for n, (own_seed, chunks) in enumerate(streams, 1)
+        )
 
-    def _generate(self, model: Model, prompt: str, seed: int | None) -> Iterator[tuple[int | None, Iterator[str]]]:
-        """Yield the seed and the text, in chunks, of every sample."""
+    def _header(self, name: str, model: Model, n: int) -> str:
+        number = f"{n} of {self.count}" if self.count > 1 and not model.is_of_lines else ""
+        return ", ".join(filter(None, [name if len(self.models) > 1 else "", number]))
+
+    def _generate(self, model: Model, prompt: str, seed: int | None) -> Iterable[tuple[int | None, Iterator[str]]]:
+        """Return the seed and the text, in chunks, of every sample."""
         stop = [interpret_escapes(each, model.alphabet) for each in self.stop]
         options = self.options | {"prompt": prompt, "stop": stop}
         if self.beam is not None:
-            yield None, model.beam(self.beam, self.length, **options)
-        elif self.new_only and seed is not None:
-            yield from self._generate_new(model, options, seed)
-        elif self.count == 1:
-            yield seed, model.stream(self.length, seed=seed, **options)
-        else:
-            for n, text in enumerate(model.samples(self.count, self.length, seed=seed, **options)):
-                yield None if seed is None else seed + n, iter([text])
+            return [(None, model.beam(self.beam, self.length, **options))]
+        if self.limits is not None:
+            from elman.model.lines import draw_lines
 
-    def _generate_new(self, model: Model, options: dict[str, Any], seed: int) -> Iterator[tuple[int, Iterator[str]]]:
-        """Yield the samples of these seeds and of the following ones whose line is not in the training text."""
-        if model.masker is not None:
-            raise ElmanError("--new-only cannot compare samples with the training text of a model with --mask")
-        found, attempts = 0, MAX_ATTEMPTS * self.count
-        for first in range(seed, seed + attempts, self.count):
-            for own_seed, text in enumerate(model.samples(self.count, self.length, seed=first, **options), first):
-                if found < self.count and not _is_known(model, options["prompt"] + text):
-                    found += 1
-                    yield own_seed, iter([text])
-            if found == self.count:
-                return
-        raise ElmanError(f"only {found} of {attempts:,} samples are new lines: raise --temperature")
+            lines = draw_lines(model, self.count, self.length, self.limits, seed, options)
+            return ((own_seed, iter([text])) for own_seed, text in lines)
+        if self.count == 1:
+            return [(seed, model.stream(self.length, seed=seed, **options))]
+        texts = model.samples(self.count, self.length, seed=seed, **options)
+        return [(None if seed is None else seed + n, iter([text])) for n, text in enumerate(texts)]
 
 
 def interpret_escapes(text: str, alphabet: Alphabet) -> str:
@@ -256,11 +248,11 @@ def print_text(sample: Sample, echo: bool) -> str:
     return text
 
 
-def print_json(sample: Sample, length: int) -> str:
+def print_json(sample: Sample) -> str:
     """Print a complete sample as one line of JSON; return it."""
     text = "".join(sample.chunks)
     # Only a stop sequence, or the end of an independent line, makes a text shorter than its length.
-    reason, known = "stop" if len(text) < length else "length", sample.in_training_text(text)
+    reason, known = "stop" if len(text) < sample.length else "length", sample.in_training_text(text)
     row = {"model": sample.name, "seed": sample.seed, "prompt": sample.prompt, "text": text, "finish_reason": reason}
     row |= {} if known is None else {"in_training_text": known}
     print(json.dumps(row, ensure_ascii=False), flush=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, repeat
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
@@ -22,7 +24,8 @@ from elman.cli.parameters import (
     OptionalRun,
     join_descriptions,
 )
-from elman.errors import check_range
+from elman.cli.surprisal import color_text, shows_colors
+from elman.errors import ElmanError, check_range, quote
 
 if TYPE_CHECKING:
     from elman.model import Model
@@ -30,8 +33,9 @@ if TYPE_CHECKING:
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
-COLUMNS = ("chars", "nats_per_char", "worst_column", "worst_char", "worst_nats", "text")
-"""The columns, which are the keys of a JSON object, after the line, its score and whether it is above the limit."""
+COLUMNS = ("chars", "nats_per_char", "worst_column", "worst_char", "worst_nats", "unknown", "text")
+"""The columns, which are the keys of a JSON object, after the line, its score, whether it is above the limit, and which
+run fits it best."""
 MOSTLY = 0.5  # fraction of the scored lines that are training lines above which a warning is printed
 CHECKED_LINES = 1000  # lines of a pipe after which it is printed; of a shorter text, at its end
 
@@ -55,6 +59,7 @@ def score(
     threshold: Annotated[str | None, Parameter(converter=parse_threshold)] = None,
     top: OptionalInteger = None,
     carry_state: Flag = False,
+    against: Annotated[list[Path] | None, Parameter(negative="")] = None,
     encoding: Encoding = "utf-8",
     field: Field = "",
     as_json: Annotated[Flag, Parameter("--json")] = False,
@@ -75,11 +80,14 @@ def score(
         Print only this many lines, those with the highest scores, at the end.
     carry_state
         Carry the hidden state from line to line (slower).
+    against
+        Another run, or a directory of runs; repeatable. Column run names the one that predicts a line best, by the mean
+        over its characters, and column margin by how many nats per character.
     as_json
         Print one JSON object per line of text.
     """
     from elman.cli.parameters import load_model, reporting_newlines, split_run, warn_of_records
-    from elman.model.score_lines import AGGREGATIONS, find_threshold, score_lines
+    from elman.model.score_lines import AGGREGATIONS, BlockScorer, find_threshold, score_lines
     from elman.text import JoinedText, visible
 
     if top is not None:
@@ -88,6 +96,8 @@ def score(
     show = visible if is_terminal else str  # a terminal might interpret control characters
     path, texts = split_run(run, corpus)
     model, aggregate, limit = load_model(path, quiet=as_json), AGGREGATIONS[by], None
+    compare = prepare_comparison(path, model, against) if against else None
+    scorer = BlockScorer(model, carry_state=False) if shows_colors() and not (as_json or carry_state) else None
     if threshold is not None:
         number = float(threshold.removesuffix("%"))
         limit = find_threshold(model, by, number / 100) if threshold.endswith("%") else number
@@ -100,12 +110,15 @@ def score(
         blocks = iter([heapq.nsmallest(top, scored, key=lambda line: (-aggregate(line), line.number))])
     is_above = False
     for n, lines in enumerate(chain([next(blocks, [])], blocks)):  # an error in the first comes before the header
-        rows = [describe_line(line, aggregate, limit) for line in lines]
+        fits: Iterable[dict[str, Any]] = repeat({}) if compare is None else compare(lines)
+        rows = [describe_line(line, aggregate, limit, **fit) for line, fit in zip(lines, fits, strict=False)]
         is_above = is_above or any(row.get("above") for row in rows)
         if n == 0 and not as_json:
-            print("\t".join([*("line", "score"), *["above"] * (limit is not None), *COLUMNS]))
+            added = ["above"] * (limit is not None) + ["run", "margin"] * (compare is not None)
+            print("\t".join(["line", "score", *added, *COLUMNS]))
         for row in rows:
-            as_tsv = "" if as_json else format_tsv(row, show, mark=is_terminal)
+            bits = scorer and scorer.char_nats(row["text"]) / math.log(2)
+            as_tsv = "" if as_json else format_tsv(row, show, bits, mark=is_terminal)
             sys.stdout.write(as_tsv or show(json.dumps(row, ensure_ascii=False) + "\n"))
         sys.stdout.flush()
     return int(is_above)
@@ -129,19 +142,50 @@ def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterat
             yield block
 
 
-def describe_line(line: Line, aggregate: Callable[[Line], float], limit: float | None) -> dict[str, Any]:
-    """Return the columns of a line; metrics are None if no character of it was predicted."""
+def prepare_comparison(
+    run: Path | None, model: Model, others: Sequence[Path]
+) -> Callable[[list[Line]], Iterator[dict[str, Any]]]:
+    """Return a function that names the run which predicts each line best, and its margin over the next."""
+    from elman.cli.parameters import read_runs
+    from elman.model.loading import load
+    from elman.model.score_lines import BlockScorer
+
+    name = "builtin" if run is None else run.resolve().name
+    models = dict([(name, model), *read_runs(others, lambda path, name: (name, load(path)))])
+    scorers = {name: BlockScorer(each, carry_state=False) for name, each in models.items()}
+    if len(scorers) < 2:
+        raise ElmanError(f"--against must name another run than {quote(name)}")
+
+    def compare(lines: list[Line]) -> Iterator[dict[str, Any]]:
+        texts = [line.text for line in lines]
+        for scored in zip(*(scorer.score_batch(texts) for scorer in scorers.values()), strict=True):
+            (least, best), (next_least, _) = sorted(zip([line.nats_per_char for line in scored], scorers, strict=True))[
+                :2
+            ]
+            yield {"run": best, "margin": next_least - least} if least == least else {"run": None, "margin": None}
+
+    return compare
+
+
+def describe_line(line: Line, aggregate: Callable[[Line], float], limit: float | None, **fit: Any) -> dict[str, Any]:
+    """Return the columns of a line, with `fit` among them; metrics are None if no character of it was predicted."""
     score = aggregate(line) if line.chars else None
     above = {} if limit is None else {"above": score is not None and score > limit}
     columns = {name: getattr(line, name) if line.chars or name in ("chars", "text") else None for name in COLUMNS}
-    return {"line": line.number, "score": score, **above, **columns}
+    return {"line": line.number, "score": score, **above, **fit, **columns}
 
 
-def format_tsv(row: dict[str, Any], show: Callable[[str], str] = str, *, mark: bool = False) -> str:
-    """Return a tab-separated row with escapes, the most surprising character in reverse video if `mark`."""
-    cells, at = [show(_format_cell(value)) for value in row.values()], row["worst_column"]
-    if mark and at:
-        text = row["text"]
+def format_tsv(
+    row: dict[str, Any], show: Callable[[str], str] = str, bits: Iterable[float] | None = None, *, mark: bool = False
+) -> str:
+    """Return a tab-separated row with escapes, the text coloured by its surprisal in `bits`.
+
+    Without colours, the most surprising character is in reverse video if `mark`.
+    """
+    cells, at, text = [show(_format_cell(value)) for value in row.values()], row["worst_column"], row["text"]
+    if bits is not None:
+        cells[-1] = color_text(show(text).replace("\t", "→"), bits)
+    elif mark and at:
         before, worst, after = (show(_format_cell(part)) for part in (text[: at - 1], text[at - 1 : at], text[at:]))
         cells[-1] = f"{before}\x1b[7m{worst or ' '}\x1b[0m{after}"
     return "\t".join(cells) + "\n"

@@ -1,0 +1,135 @@
+"""Lines that are drawn until enough of them meet what is asked of their length, that each differs, or that it is new.
+
+A line that does not is rejected as a whole, and another is drawn. What remains has exactly the model's distribution
+under these conditions. To forbid the line feed before a minimum length would change it: a beginning that is mostly a
+line of its own would be continued as often as any other.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
+
+from elman.errors import ElmanError, check_range, format_count, option
+from elman.options import Option
+
+if TYPE_CHECKING:
+    from elman.model.model import Model
+
+BATCH = 256  # lines drawn at a time: few enough to appear at once, many enough to share the cost of a call
+MAX_REJECTED = 10_000  # lines rejected in a row after which no other is drawn
+
+
+class LineOptions(TypedDict, total=False):
+    """The fields of `LineLimits`, for type checkers."""
+
+    min_length: int
+    max_length: int | None
+    unique: bool
+    new_only: bool
+
+
+def _option(default: int | None, help: str) -> Any:
+    return field(default=default, metadata={"help": f"{help} (models of independent lines)."})
+
+
+@dataclass(frozen=True)
+class LineLimits:
+    """Which lines are kept. A field is an option of ``elman sample``, of `elman.Model.samples` and of HTTP requests."""
+
+    min_length: int = _option(0, "Minimum length of a line, prompt included; shorter ones are drawn again")
+    max_length: int | None = _option(None, "Maximum length of a line, prompt included; longer ones are drawn again")
+    unique: bool = _option(False, "Draw a line again that continues the prompt as an earlier one does")
+    new_only: bool = _option(False, "Draw a line again that is in the training text")
+
+    @classmethod
+    def take(cls, options: dict[str, Any]) -> LineLimits | None:
+        """Remove the fields from options, and return them; None if they reject nothing."""
+        limits = cls(**{name: options.pop(name) for name in LineOptions.__annotations__ if name in options})
+        check_range("min_length", limits.min_length, 0)
+        check_range("max_length", 1 if limits.max_length is None else limits.max_length, 1)
+        if limits.max_length is not None and limits.min_length > limits.max_length:
+            given = f"(got {limits.min_length} and {limits.max_length})"
+            raise ElmanError(f"{option.min_length} must be at most {option.max_length} {given}")
+        return limits if limits.names else None
+
+    @property
+    def names(self) -> list[str]:
+        """The options that reject anything."""
+        return [each.name for each in fields(self) if getattr(self, each.name) != each.default]
+
+
+LINE_OPTIONS = tuple(
+    Option(each.name, get_type_hints(LineLimits)[each.name], each.default, each.metadata["help"])
+    for each in fields(LineLimits)
+)
+
+
+class LineFilter:
+    """Decides which of the lines that begin with a prompt are kept, and remembers them."""
+
+    def __init__(self, model: Model, prompt: str, limits: LineLimits) -> None:
+        self.model, self.limits, self.kept = model, limits, set[str]()
+        self.prefix, longest = prompt.rpartition("\n")[2], limits.max_length
+        if not model.is_of_lines:
+            remedy = f"train with {option.lines:True}, or limit a text by {option.length}"
+            raise ElmanError(f"{option[limits.names[0]]} requires a model of independent lines: {remedy}")
+        if limits.new_only and model.masker is not None:  # the hashes are of lines without masks
+            masked = f"the training text of a model with {option.mask}"
+            raise ElmanError(f"{option.new_only} cannot compare samples with {masked}")
+        if limits.new_only:
+            model.in_training_text("")  # raises if that is not known
+        if longest is not None and len(self.prefix) > longest:
+            raise ElmanError(f"the prompt is longer than {option.max_length:{longest}} (got {len(self.prefix)})")
+
+    def limit(self, length: int) -> int:
+        """Return how many characters to draw: with a maximum length, no more than show that a line is too long."""
+        longest = self.limits.max_length
+        return length if longest is None else min(length, longest - len(self.prefix) + 1)
+
+    def accepts(self, text: str) -> bool:
+        """Return whether a line that has ended after `text` is kept."""
+        line, longest = self.prefix + text, self.limits.max_length
+        fits = self.limits.min_length <= len(line) and (longest is None or len(line) <= longest)
+        is_repeated = self.limits.unique and line in self.kept
+        if not fits or is_repeated or (self.limits.new_only and self.model.in_training_text(line)):
+            return False
+        self.kept.add(line)
+        return True
+
+    def failure(self, found: int, count: int, drawn: str) -> str:
+        """Return the error that only so many lines were found among those drawn."""
+        names = " and ".join(option[name] for name in self.limits.names)
+        return (
+            f"found {found:,} of {format_count(count, 'line')}, {drawn}: relax {names}, or raise {option.temperature}"
+        )
+
+
+def draw_lines(
+    model: Model, count: int, length: int, limits: LineLimits, seed: int | None, options: Mapping[str, Any]
+) -> Iterator[tuple[int, str]]:
+    """Return the first lines within the limits, each with its seed: of the samples of a seed and the following ones.
+
+    A text that has not ended after `length` characters is no line. The other options are those of `Model.samples`.
+    """
+    keep = LineFilter(model, options.get("prompt", ""), limits)
+    model.stream(0, seed=seed, **options)  # raises what is wrong with them now, and not when the first line is drawn
+    return _draw(keep, count, keep.limit(length), secrets.randbelow(2**31) if seed is None else seed, options)
+
+
+def _draw(
+    keep: LineFilter, count: int, length: int, seed: int, options: Mapping[str, Any]
+) -> Iterator[tuple[int, str]]:
+    found = rejected = 0
+    while rejected < MAX_REJECTED:
+        for own_seed, text in enumerate(keep.model.samples(BATCH, length, seed=seed, **options), seed):
+            rejected += 1
+            if len(text) < length and keep.accepts(text):
+                yield own_seed, text
+                found, rejected = found + 1, 0
+                if found == count:
+                    return
+        seed += BATCH
+    raise ElmanError(keep.failure(found, count, f"then rejected {MAX_REJECTED:,} in a row"))
