@@ -36,3 +36,7 @@ from elman.cli.parameters import report_newlines as report_newlines
 from elman.cli.parameters import reporting_newlines as reporting_newlines
 from elman.cli.parameters import require_corpus as require_corpus
 from elman.cli.parameters import warn_of_records as warn_of_records
+from elman.cli.surprisal import COLORS as COLORS
+from elman.cli.surprisal import color_text as color_text
+from elman.cli.surprisal import number_text as number_text
+from elman.cli.surprisal import shows_colors as shows_colors

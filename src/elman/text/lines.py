@@ -172,9 +172,8 @@ def hash_training_lines(corpus: Corpus, lines: Lines) -> LineHashes:
 def are_training_lines(hashes: LineHashes, lines: Iterable[str]) -> NDArray[np.bool_]:
     """Return whether the hash of each line is among the hashes of `hash_training_lines`."""
     found = hash_texts(trim_lines(line.removesuffix("\n")) for line in lines)
-    return (
-        hashes.take(np.searchsorted(hashes, found), mode="clip") == found
-    )  # `numpy.isin` would sort them for one line
+    nearest: LineHashes = hashes.take(np.searchsorted(hashes, found), mode="clip")  # `numpy.isin` would sort them again
+    return np.equal(nearest, found)
 
 
 def hash_texts(lines: Iterable[str]) -> LineHashes:

@@ -100,3 +100,34 @@ def test_a_text_is_read_as_by_the_other_commands(command: Command, tmp_path: Pat
     (tmp_path / "x.jsonl").write_text('{"text": "anna 1"}\n{"text": "bell 2"}\n', "utf-8")
     ended = command("explain", tmp_path / "run", tmp_path / "x.jsonl", *out)
     assert "warning: x.jsonl is JSON Lines" in ended.err
+
+
+def test_a_text_is_shown_in_the_terminal_without_a_page(
+    command: Command, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bits = elman.explain("one Two 漢", elman.load(run)).explanation.surprisal
+    digits = "".join(" " if not n >= 2 else f"{min(9, int(n))}" for n in bits)
+    code, out, err = command("explain", run, "--text", "one Two 漢")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:2] == ["one Two 漢", digits]
+    assert out.splitlines()[-1] == "never seen in training: 漢"
+    (tmp_path / "text").write_text("one\n\nTwo\x1b", encoding="utf-8")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    colored = re.sub(r"\x1b\[[\d;]*m", "", command("explain", run, tmp_path / "text").out).splitlines()
+    assert [line.removesuffix("↵") for line in colored[:2]] == ["one", "Two␛"]
+    assert colored[-2].startswith("bits of surprisal: 2468; mean ")
+    chars = json.loads(command("explain", run, "--text", "one", "--json").out)["chars"]
+    assert chars == 2
+
+
+def test_what_masks_replace_is_shown_and_a_line_begins_with_its_first_character(
+    command: Command, tmp_path: Path
+) -> None:
+    lines = Corpus.from_text("".join(f"job {n} is done\n" for n in range(99)))
+    options: Any = {"lines": True, "mask": "all", "max_updates": 20, "engine": "numpy", "seq_length": 9}
+    model = train(lines, out=tmp_path / "run", **options).model
+    line, digits, _, scale = command("explain", tmp_path / "run", "--text", "job 1234 is done").out.splitlines()
+    assert (line, len({*digits.ljust(len(line))[4:8]})) == ("job 1234 is done", 1)
+    assert scale.endswith(f"mean {model.score(line).bits_per_char:.2f}")

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from elman.cli import (
+    COLORS,
     Corpora,
     Encoding,
     Field,
     Json,
     OptionalInteger,
-    Out,
     Run,
     check_not_input,
+    color_text,
+    number_text,
+    parse_nonempty_path,
     print_results,
     require_corpus,
+    shows_colors,
 )
 from elman.errors import check_range
+
+if TYPE_CHECKING:
+    from elman.apps.explain.page import ExplainPage
 
 GROUP = "Use"
 
@@ -26,22 +35,25 @@ def explain(
     run: Run,
     /,
     *corpus: Corpora,
-    out: Out,
+    text: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"], converter=parse_nonempty_path)] = None,
     units: OptionalInteger = None,
     encoding: Encoding = "utf-8",
     field: Field = "",
     as_json: Json = False,
 ) -> int:
-    """Write an HTML page that colours a text by surprisal or by the activation of a hidden unit.
+    """Colour a text by surprisal in the terminal, or with --out write a page with the activations of hidden units, too.
 
     Parameters
     ----------
+    text
+        Text to explain, such as a line of a log, instead of CORPUS.
     out
         HTML file to write.
     units
         Number of hidden units in the page; by default as many as fit in eight million activations.
     """
-    from elman.apps.explain.page import ExplainPage, format_unit, render_page
+    from elman.apps.explain.page import ExplainPage, explain, format_unit, render_page
     from elman.cli import report_newlines, show_metrics, warn_of_records
     from elman.model import load
     from elman.storage import write_output
@@ -49,14 +61,22 @@ def explain(
 
     if units is not None:
         check_range("units", units, 1)
-    check_not_input(out, run)
+    if out is not None:
+        check_not_input(out, run)
     model = load(run)
     reading: dict[str, Any] = {"alphabet": model.alphabet, "lines": model.is_of_lines, "extend": True}
-    text = read_corpus(require_corpus(corpus), encoding=encoding, field=field, **reading)
-    warn_of_records(text.files, field)
-    report_newlines(text)
-    check_not_input(out, *(Path(file.path) for file in text.files))
-    page = ExplainPage.from_corpus(model, text)
+    if text is not None:
+        page = explain(f"\n{text}\n" if model.is_of_lines else text, model)
+    else:
+        read = read_corpus(require_corpus(corpus), encoding=encoding, field=field, **reading)
+        warn_of_records(read.files, field)
+        report_newlines(read)
+        if out is not None:
+            check_not_input(out, *(Path(file.path) for file in read.files))
+        page = ExplainPage.from_corpus(model, read)
+    if out is None:
+        print_results(page.as_dict(), as_json, lambda _: _print_text(page))
+        return 0
     html = render_page(page, units).encode()
     write_output(out, html)
     metrics = page.as_dict() | {"units_in_page": len(page.select_columns(units)), "bytes": len(html)}
@@ -81,3 +101,23 @@ def explain(
 
     print_results(metrics, as_json, show)
     return 0
+
+
+def _print_text(page: ExplainPage) -> None:
+    """Print the text with the surprisal of every character, what masks replaced with that of their symbols."""
+    import numpy as np
+
+    from elman.text import visible
+
+    text, found = page.alphabet.decode(page.explanation.indices), page.explanation
+    parts = [visible(page.replaced.get(n, character)).replace("\t", "→") for n, character in enumerate(text)]
+    bits, start = np.repeat(found.surprisal, [len(part) for part in parts]), 0
+    for line in "".join(parts).split("\n"):
+        if line:
+            print((color_text if shows_colors() else number_text)(line, bits[start : start + len(line) + 1]))
+        start += len(line) + 1
+    least = [least for least, _ in reversed(COLORS)]
+    scale = color_text("".join(map(str, least)), least) if shows_colors() else "the digits, from 2 on; 9 is 9 or more"
+    print(f"\nbits of surprisal: {scale}; mean {found.bits_per_char:.2f}")
+    if unknown := page.alphabet.characters[page.network.K :]:
+        print(f"never seen in training: {visible(unknown)}")

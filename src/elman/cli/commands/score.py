@@ -117,7 +117,7 @@ def score(
             added = ["above"] * (limit is not None) + ["run", "margin"] * (compare is not None)
             print("\t".join(["line", "score", *added, *COLUMNS]))
         for row in rows:
-            bits = scorer and scorer.char_nats(row["text"]) / math.log(2)
+            bits = None if scorer is None else scorer.char_nats(row["text"]) / math.log(2)
             as_tsv = "" if as_json else format_tsv(row, show, bits, mark=is_terminal)
             sys.stdout.write(as_tsv or show(json.dumps(row, ensure_ascii=False) + "\n"))
         sys.stdout.flush()
