@@ -128,6 +128,6 @@ def test_what_masks_replace_is_shown_and_a_line_begins_with_its_first_character(
     lines = Corpus.from_text("".join(f"job {n} is done\n" for n in range(99)))
     options: Any = {"lines": True, "mask": "all", "max_updates": 20, "engine": "numpy", "seq_length": 9}
     model = train(lines, out=tmp_path / "run", **options).model
-    line, digits, _, scale = command("explain", tmp_path / "run", "--text", "job 1234 is done").out.splitlines()
-    assert (line, len({*digits.ljust(len(line))[4:8]})) == ("job 1234 is done", 1)
+    line, digits, _, scale = command("explain", tmp_path / "run", "--text", "job 1234 is enod").out.splitlines()
+    assert (line, len({*digits.ljust(len(line))[4:8]})) == ("job 1234 is enod", 1)
     assert scale.endswith(f"mean {model.score(line).bits_per_char:.2f}")

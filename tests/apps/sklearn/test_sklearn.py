@@ -1,4 +1,4 @@
-"""The detector of scikit-learn's interface: its conventions, and that it finds what `elman score` finds.
+"""The estimators of scikit-learn's interface: its conventions, and that they find what `elman score` finds.
 
 scikit-learn, which takes a second, is imported when a test needs it, and not by every process that collects the tests.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from elman.errors import ElmanError
 from elman.model.score_lines import AGGREGATIONS, DEFAULT_AGGREGATION, find_threshold, score_lines
 
 if TYPE_CHECKING:
-    from elman.apps.sklearn import LineOutlierDetector
+    from elman.apps.sklearn import LineClassifier, LineOutlierDetector
 
 pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn is not installed")
 LINES = [f"12:{n // 60:02}:{n % 60:02} job {n} is done" for n in range(200)]
@@ -44,15 +45,22 @@ def detector() -> LineOutlierDetector:
     return make_detector(**SMALL).fit(LINES)
 
 
+def make_classifier(**options: Any) -> LineClassifier:
+    made: LineClassifier = import_module("elman.apps.sklearn").LineClassifier(**options)
+    return made
+
+
 @pytest.mark.filterwarnings("ignore:Can't test estimator")
-def test_check_estimator() -> None:
-    import_module("sklearn.utils.estimator_checks").check_estimator(make_detector())
+@pytest.mark.parametrize("make", [make_detector, make_classifier])
+def test_check_estimator(make: Callable[[], Any]) -> None:
+    import_module("sklearn.utils.estimator_checks").check_estimator(make())
 
 
+@pytest.mark.parametrize("make", [make_detector, make_classifier])
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_checks_that_need_no_numbers(check: str) -> None:
-    checks = import_module("sklearn.utils.estimator_checks")
-    getattr(checks, f"check_{check}")("LineOutlierDetector", make_detector())
+def test_the_checks_that_need_no_numbers(check: str, make: Callable[[], Any]) -> None:
+    checks, estimator = import_module("sklearn.utils.estimator_checks"), make()
+    getattr(checks, f"check_{check}")(type(estimator).__name__, estimator)
 
 
 def test_outliers_are_found(detector: LineOutlierDetector) -> None:
@@ -120,6 +128,59 @@ def test_what_is_no_list_of_lines(detector: LineOutlierDetector, X: Any) -> None
 def test_an_option_out_of_range(option: dict[str, Any]) -> None:
     with pytest.raises(ElmanError, match=next(iter(option))):
         make_detector(**option).fit(LINES)
+
+
+CLASSES = {
+    "en": ["the cat is here", "where is the dog", "this is the house", "he has three cats"],
+    "fi": ["kissa on täällä", "missä koira on", "tämä on talo", "hänellä on kissoja"],
+    "fr": ["le chat est là", "où est le chien", "voici la maison", "il a trois chats"],
+}
+TEXTS, LABELS = zip(*((line, name) for name, lines in CLASSES.items() for line in lines * 5), strict=True)
+
+
+def test_lines_are_classified_by_the_model_that_predicts_them_best() -> None:
+    classifier = make_classifier().fit(list(TEXTS), list(LABELS))
+    assert classifier.classes_.tolist() == ["en", "fi", "fr"]
+    lines = ["the house is here", "koira on täällä", "la maison est là"]
+    assert classifier.predict(lines).tolist() == ["en", "fi", "fr"]
+    nats = np.stack([model.score_lines(lines, by="sum") for model in classifier.models_], axis=1)
+    p = classifier.predict_proba(lines)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    np.testing.assert_allclose(np.log(p[:, 0] / p[:, 1]), nats[:, 1] - nats[:, 0])  # the classes are equally frequent
+    np.testing.assert_array_equal(classifier.decision_function(lines), classifier.predict_log_proba(lines))
+    assert classifier.score(list(TEXTS), list(LABELS)) == 1
+
+
+def test_two_classes_of_numbers_and_their_frequencies() -> None:
+    lines, classes = [*CLASSES["en"] * 6, *CLASSES["fi"] * 2], [1] * 24 + [0] * 8
+    classifier = make_classifier().fit(lines, classes)
+    asked = ["where is the cat", "missä kissa on"]
+    nats = [model.score_lines(asked, by="sum") for model in classifier.models_]
+    np.testing.assert_allclose(classifier.decision_function(asked), nats[0] - nats[1] + np.log(24 / 8))
+    assert classifier.predict(asked).tolist() == [1, 0]
+
+
+def test_the_classifier_is_validated_and_its_models_are_reproducible() -> None:
+    from sklearn.model_selection import cross_val_score
+
+    assert cross_val_score(make_classifier(), list(TEXTS), list(LABELS), cv=2).min() > 0.9
+    one, other = (make_classifier(**SMALL).fit(list(TEXTS), list(LABELS)).predict_proba(ODD) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("lines", "classes", "words"),
+    [
+        (["a cat", "a dog"], ["x", "x"], r"^y must have at least two classes \(got \['x'\]\)"),
+        (["a cat", "a dog", "b"], ["x", "x", "y"], "^class x: the text has 13 characters, but"),
+        ("a text", ["x"], "^X must be lines"),
+    ],
+)
+def test_what_cannot_be_classified(lines: Any, classes: list[str], words: str) -> None:
+    with pytest.raises(ElmanError, match=words):
+        make_classifier().fit(lines, classes)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        make_classifier().fit(["a", "b"], ["x"])
 
 
 def test_scikit_learn_is_imported_by_this_module_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""An outlier detector for lines of text with the interface of scikit-learn; requires the extra ``sklearn``."""
+"""An outlier detector and a classifier for lines of text, as scikit-learn has them; requires the extra ``sklearn``."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from elman import train
-from elman.errors import ElmanError, require_extra, shorten
-from elman.model import AGGREGATIONS, DEFAULT_AGGREGATION, BlockScorer, find_threshold
+from elman.errors import ElmanError, quote, require_extra, shorten
+from elman.model import AGGREGATIONS, DEFAULT_AGGREGATION, BlockScorer, Model, find_threshold
+from elman.network import log_softmax
 from elman.text import Corpus
 
 with require_extra("sklearn"):
-    from sklearn.base import BaseEstimator, OutlierMixin
-    from sklearn.utils import check_random_state
+    from sklearn.base import BaseEstimator, ClassifierMixin, OutlierMixin
+    from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+    from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
@@ -101,20 +103,7 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             raise ElmanError(f"by must be one of {', '.join(AGGREGATIONS)} (got {shorten(self.by)})")
         if not 0 <= self.contamination <= 0.5:
             raise ElmanError(f"contamination must be from 0 to 0.5 (got {shorten(self.contamination)})")
-        limits = {"max_seconds": self.max_seconds, "max_updates": self.max_updates}
-        self.model_ = train(
-            Corpus.from_lines(lines),
-            preset=self.preset,
-            lines=True,
-            mask=self.mask,
-            mask_regex=self.mask_regex,
-            validation=HELD_OUT if len(lines) * HELD_OUT >= MIN_HELD_OUT else 0.0,
-            validate_every=0,
-            sample_every=0,
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
-            progress=False,
-            **{name: value for name, value in limits.items() if value is not None},  # type: ignore[arg-type]
-        ).model
+        self.model_ = _train(self, lines, HELD_OUT if len(lines) * HELD_OUT >= MIN_HELD_OUT else 0.0)
         if self.model_.score_quantiles is None:
             self.offset_ = float(np.quantile(self.score_samples(lines), self.contamination))
         else:
@@ -136,10 +125,136 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = tags.input_tags.one_d_array = tags.no_validation = True
-        tags.input_tags.two_d_array = False
-        return tags
+        return _of_lines(super().__sklearn_tags__())
+
+
+class LineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Classification of lines of text, such as by their language: a model of each class, and Bayes' theorem.
+
+    Parameters
+    ----------
+    preset : str
+        Hyperparameters of the training, see `elman.train`; ``counts`` trains no network.
+    max_seconds : float, optional
+        Time budget of the training of each class; by default that of the preset.
+    max_updates : int, optional
+        Number of updates, which is reproducible, as a budget instead.
+    mask : str
+        Names of the masks that replace volatile parts of lines, separated by commas; ``all`` or empty.
+    mask_regex : str
+        A regular expression whose matches are replaced as well.
+    random_state : int, RandomState or None
+        Determines the initial weights.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+    models_ : list of elman.Model
+        That of each class.
+    class_log_prior_ : ndarray, shape (n_classes,)
+        Logarithm of the fraction of the lines that each class has.
+
+    Examples
+    --------
+    >>> from elman.apps.sklearn import LineClassifier
+    >>> lines = ["the cat is here", "where is the dog", "le chat est la", "la vie est belle"] * 5
+    >>> classifier = LineClassifier().fit(lines, ["en", "en", "fr", "fr"] * 5)
+    >>> classifier.predict(["here is the cat", "la belle vie"]).tolist()
+    ['en', 'fr']
+    """
+
+    def __init__(
+        self,
+        preset: str = "counts",
+        *,
+        max_seconds: float | None = None,
+        max_updates: int | None = None,
+        mask: str = "",
+        mask_regex: str = "",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.preset, self.max_seconds, self.max_updates = preset, max_seconds, max_updates
+        self.mask, self.mask_regex, self.random_state = mask, mask_regex, random_state
+
+    def fit(self, X: Iterable[str], y: ArrayLike) -> LineClassifier:
+        """Train a model of the lines of each class.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_samples,)
+            Lines without line feeds, as a list, an array or a column.
+        y : array_like, shape (n_samples,)
+            Their classes, at least two.
+
+        Raises
+        ------
+        ElmanError
+            If a parameter is invalid, or a class has too little text.
+        """
+        lines, y = _list_lines(X), column_or_1d(y)
+        check_consistent_length(lines, y)
+        check_classification_targets(y)
+        self.classes_, of, counts = np.unique(y, return_inverse=True, return_counts=True)
+        if len(counts) < 2:
+            raise ElmanError(f"y must have at least two classes (got {quote(self.classes_.tolist())})")
+        self.class_log_prior_ = np.log(counts / len(lines))
+        self.models_ = []
+        for k, name in enumerate(self.classes_):
+            try:
+                self.models_.append(
+                    _train(self, [line for line, each in zip(lines, of, strict=True) if each == k], 0.0)
+                )
+            except ElmanError as error:
+                raise ElmanError(f"class {shorten(name)}: {error}") from None
+        return self
+
+    def predict_log_proba(self, X: Iterable[str]) -> NDArray[np.float64]:
+        """Return log P(class | line), float64 of shape (n_samples, n_classes)."""
+        check_is_fitted(self)
+        lines = _list_lines(X)
+        nats = np.stack([model.score_lines(lines, by="sum") for model in self.models_], axis=1)
+        return np.asarray(log_softmax(self.class_log_prior_ - nats), np.float64)
+
+    def predict_proba(self, X: Iterable[str]) -> NDArray[np.float64]:
+        """Return P(class | line), of shape (n_samples, n_classes)."""
+        return np.exp(self.predict_log_proba(X))
+
+    def decision_function(self, X: Iterable[str]) -> NDArray[np.float64]:
+        """Return `predict_log_proba`; of two classes, the log-odds of the second one, of shape (n_samples,)."""
+        log_p = self.predict_log_proba(X)
+        return log_p if len(self.classes_) > 2 else log_p[:, 1] - log_p[:, 0]
+
+    def predict(self, X: Iterable[str]) -> NDArray[Any]:
+        """Return the most probable class of every line, of shape (n_samples,)."""
+        best: NDArray[Any] = self.classes_[self.predict_log_proba(X).argmax(axis=1)]
+        return best
+
+    def __sklearn_tags__(self) -> Tags:
+        return _of_lines(super().__sklearn_tags__())
+
+
+def _of_lines(tags: Tags) -> Tags:
+    tags.input_tags.string = tags.input_tags.one_d_array = tags.no_validation = True
+    tags.input_tags.two_d_array = False
+    return tags
+
+
+def _train(estimator: LineOutlierDetector | LineClassifier, lines: list[str], validation: float) -> Model:
+    """Train a model of lines with the parameters of an estimator."""
+    limits = {"max_seconds": estimator.max_seconds, "max_updates": estimator.max_updates}
+    return train(
+        Corpus.from_lines(lines),
+        preset=estimator.preset,
+        lines=True,
+        mask=estimator.mask,
+        mask_regex=estimator.mask_regex,
+        validation=validation,
+        validate_every=0,
+        sample_every=0,
+        seed=int(check_random_state(estimator.random_state).randint(2**31 - 1)),
+        progress=False,
+        **{name: value for name, value in limits.items() if value is not None},  # type: ignore[arg-type]
+    ).model
 
 
 def _list_lines(X: Iterable[str]) -> list[str]:

@@ -87,6 +87,7 @@ def score(
         Print one JSON object per line of text.
     """
     from elman.cli.parameters import load_model, reporting_newlines, split_run, warn_of_records
+    from elman.model.loading import BUILTIN
     from elman.model.score_lines import AGGREGATIONS, BlockScorer, find_threshold, score_lines
     from elman.text import JoinedText, visible
 
@@ -96,7 +97,7 @@ def score(
     show = visible if is_terminal else str  # a terminal might interpret control characters
     path, texts = split_run(run, corpus)
     model, aggregate, limit = load_model(path, quiet=as_json), AGGREGATIONS[by], None
-    compare = prepare_comparison(path, model, against) if against else None
+    compare = prepare_comparison([path or Path(BUILTIN), *against]) if against else None
     scorer = BlockScorer(model, carry_state=False) if shows_colors() and not (as_json or carry_state) else None
     if threshold is not None:
         number = float(threshold.removesuffix("%"))
@@ -142,19 +143,15 @@ def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterat
             yield block
 
 
-def prepare_comparison(
-    run: Path | None, model: Model, others: Sequence[Path]
-) -> Callable[[list[Line]], Iterator[dict[str, Any]]]:
+def prepare_comparison(runs: Sequence[Path]) -> Callable[[list[Line]], Iterator[dict[str, Any]]]:
     """Return a function that names the run which predicts each line best, and its margin over the next."""
     from elman.cli.parameters import read_runs
     from elman.model.loading import load
     from elman.model.score_lines import BlockScorer
 
-    name = "builtin" if run is None else run.resolve().name
-    models = dict([(name, model), *read_runs(others, lambda path, name: (name, load(path)))])
-    scorers = {name: BlockScorer(each, carry_state=False) for name, each in models.items()}
+    scorers = dict(read_runs(runs, lambda path, name: (name, BlockScorer(load(path), carry_state=False))))
     if len(scorers) < 2:
-        raise ElmanError(f"--against must name another run than {quote(name)}")
+        raise ElmanError(f"--against must name another run than {quote(runs[0])}")
 
     def compare(lines: list[Line]) -> Iterator[dict[str, Any]]:
         texts = [line.text for line in lines]
