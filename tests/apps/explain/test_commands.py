@@ -52,6 +52,11 @@ def test_metrics_are_printed_as_json_or_for_a_person(command: Command, run: Path
     code, out, _ = command("explain", run, file, "--out", page)
     assert code == 0
     assert re.search(r"^units in page +6 *$", out, re.MULTILINE)
+    shown = re.findall(r"^(.*?) +([\d.]+) by unit \d+ \(baseline ([\d.]+)\) *$", out, re.MULTILINE)
+    best = {each["name"]: each["best"][0] for each in metrics["features"] if each["best"]}
+    above = [name for name, unit in best.items() if unit["score"] > unit["null_score"]]
+    assert 0 < len(above) < len(best)
+    assert [name for name, *_ in shown] == above
     assert f"page: {page}" in out
 
 
@@ -76,6 +81,7 @@ def test_the_prior_has_its_part_and_its_counts_are_no_units(command: Command, fi
     gains = [figures["ngram"][f"{part}_nats_per_char"] for part in ("counting", "network")]
     assert sum(gains) == pytest.approx(math.log(len(model.alphabet)) - nats, rel=1e-4)
     out = command(*arguments).out
+    assert re.search(rf"^a uniform guess +{math.log(len(model.alphabet)):.4f} nats/char *$", out, re.MULTILINE)
     for part, gain in zip(("counting", "the network"), gains, strict=True):
         assert re.search(rf"^gain of {part} over a uniform guess +{gain:.4f} nats/char *$", out, re.MULTILINE)
     N = len(file.read_text("utf-8"))

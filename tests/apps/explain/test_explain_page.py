@@ -203,6 +203,9 @@ def test_the_summary_says_what_the_counts_of_a_prior_contribute(prior_page: Expl
     assert (metrics["order"], metrics["nats_per_char"]) == (4, means["nats_per_char"])
     assert f"counting alone <b>{metrics['bits_per_char']:.2f}</b>" in page
     assert f"counting contributes {means['counting_nats_per_char'] / np.log(2):.2f} bits" in page
+    assert f"uniform guess takes {means['uniform_nats_per_char'] / np.log(2):.2f} bits" in page
+    assert "include the unknown characters" in page
+    assert "units. They" in page
     without = re.sub(r"<(script|style)( type=.module.)?>.*?</\1>", "", render_page(plain), flags=re.DOTALL)
     assert "ounting" not in without
     assert "prior" not in without

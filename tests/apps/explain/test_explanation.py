@@ -162,9 +162,21 @@ def test_contributions_are_shapley_values(monkeypatch: pytest.MonkeyPatch, engin
         bits = [found.surprisal[t + 1], found.counting[t + 1], found.network[t + 1]]
         np.testing.assert_allclose(np.array(bits) * math.log(2), expected, rtol=1e-5, atol=1e-6)
         assert found.matched[t + 1] == matched[t]
-    means = np.array([found.surprisal, found.counting, found.network])[:, 1:].mean(axis=1) * math.log(2)
+    means = np.array([found.uniform, found.surprisal, found.counting, found.network])[:, 1:].mean(axis=1) * math.log(2)
     np.testing.assert_allclose([*found.means().values()], means, rtol=1e-5)
     assert found.mean_matched_order == pytest.approx(found.matched[1:].mean())
+
+
+@pytest.mark.parametrize("unknown", [[], [0, 0, 4, 9, 40, 80], [7]], ids=["none", "some", "one"])
+def test_the_means_add_up(unknown: list[int]) -> None:
+    made = random_prior_model(TEXT, order=ORDER)
+    indices = np.insert(made.alphabet.encode((TEXT * 2)[:80]), unknown, len(made.alphabet) + 1)
+    found = explain_indices(made.engine, made.parameters, made.state, indices)
+    assert found.prior is not None
+    uniform, _, counting, network = found.prior.means().values()
+    assert uniform == pytest.approx(found.nats_per_char + counting + network, rel=FLOAT32_RTOL)
+    K, n, penalty = len(made.alphabet), len(unknown), KNOWN_PENALTY_NATS if unknown else 0.0
+    assert uniform == pytest.approx((79 * (math.log(K) + penalty) + n * unknown_nats(K)) / (79 + n), rel=FLOAT32_RTOL)
 
 
 def test_contributions_skip_unknown_characters() -> None:

@@ -88,12 +88,14 @@ def explain(
         if page.explanation.prior is not None:
             means, show_unit = metrics["ngram"], "{:.4f} nats/char".format
             rows = {"order": means["order"], "mean matched order": f"{means['mean_matched_order']:.2f} characters"}
+            rows["a uniform guess"] = show_unit(means["uniform_nats_per_char"])
             rows["counting alone"] = show_unit(means["nats_per_char"])
             for part, name in (("counting", "counting"), ("the network", "network")):
                 rows[f"gain of {part} over a uniform guess"] = show_unit(means[f"{name}_nats_per_char"])
             print("\nn-gram prior:")
             show_metrics(rows)
-        best = {probe.feature.name: probe.best[0] for probe in page.probes if probe.best}
+        found = ((probe.feature.name, probe.best[0]) for probe in page.probes if probe.best)
+        best = {name: score for name, score in found if score.score > score.baseline}
         names = [format_unit(unit, page.network) for unit in page.explanation.units]
         print()
         show_metrics({n: f"{s.score:.2f} by {names[s.unit]} (baseline {s.baseline:.2f})" for n, s in best.items()})

@@ -24,7 +24,7 @@ first and when it is added last::
 
 So they are shares of what the model knows more than a uniform guess. What both terms know is divided equally.
 
-Unknown characters are not read; their cost is defined in `elman.text.unknown`.
+Unknown characters are not read; their cost, of a uniform guess as well, is defined in `elman.text.unknown`.
 """
 
 from __future__ import annotations
@@ -71,12 +71,21 @@ class PriorExplanation:
     counting: Floats
     network: Floats  # (N,): the contributions (1) and (2); NaN for the first known character and for unknown ones
     matched: NDArray[np.uint8]  # (N,): the matched order; 0 where there is none
+    uniform: Floats  # (N,): the surprisal of a uniform guess; NaN for the first known character
 
     def means(self) -> dict[str, float]:
-        """Return means in nats per character: q alone, over all characters predicted, and the contributions."""
-        names = ("nats_per_char", "counting_nats_per_char", "network_nats_per_char")
-        means = map(_mean_of_numbers, (self.surprisal, self.counting, self.network))
-        return {name: bits * math.log(2) for name, bits in zip(names, means, strict=True)}
+        """Return means in nats over all characters predicted: a uniform guess, q alone, and the contributions."""
+        # An unknown character costs the same in every sum of terms, so that the contributions to it are 0.
+        means = {
+            "uniform_nats_per_char": self.uniform,
+            "nats_per_char": self.surprisal,
+            "counting_nats_per_char": self._fill_unknown(self.counting),
+            "network_nats_per_char": self._fill_unknown(self.network),
+        }
+        return {name: _mean_of_numbers(bits) * math.log(2) for name, bits in means.items()}
+
+    def _fill_unknown(self, contribution: Floats) -> Floats:
+        return np.where(np.isnan(self.uniform), self.uniform, np.nan_to_num(contribution))
 
     @property
     def mean_matched_order(self) -> float:
@@ -125,11 +134,13 @@ def explain_indices(engine: Engine, parameters: Parameters, state: State, indice
     penalty = 0.0 if is_known.all() else KNOWN_PENALTY_NATS
     session = engine.session(parameters)
     nats, matched, candidates, probabilities, quantized = _record(session, parameters, state, indices, penalty)
-    bits = (np.where(is_known, nats[:2] + penalty, unknown_nats(K)) / math.log(2)).astype(np.float32)
+    uniform = np.where(np.isnan(nats[:1]), np.nan, math.log(K))
+    costs = np.concatenate([uniform, nats[:2]]) + penalty
+    uniform_bits, *bits = (np.where(is_known, costs, unknown_nats(K)) / math.log(2)).astype(np.float32)
     prior = None
     if ngrams is not None:
         counting, of_network = _contributions(nats, K)
-        prior = PriorExplanation(ngrams.order, bits[1], counting, of_network, matched)
+        prior = PriorExplanation(ngrams.order, bits[1], counting, of_network, matched, uniform_bits)
     return Explanation(indices, bits[0], candidates, probabilities, quantized, list_units(network), prior)
 
 

@@ -174,7 +174,7 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
         chars=pluralize(len(page.explanation.indices), "character"),
         network=describe_network(page.network),
         page=page,
-        shares=None if prior is None else summarize_prior(prior, page.network.K),
+        shares=None if prior is None else summarize_prior(prior),
         unknown_bits=unknown_nats(page.network.K) / math.log(2),
         lines=render_lines(page.alphabet.decode(page.explanation.indices), describe_symbols(page.legend)),
         legend=dict(describe_symbols(page.legend).values()),
@@ -185,13 +185,13 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
     )
 
 
-def summarize_prior(prior: PriorExplanation, K: int) -> dict[str, float]:
+def summarize_prior(prior: PriorExplanation) -> dict[str, float]:
     """Return the means of the page's summary in bits per character, and the percentage that counting contributes."""
-    alone, counting, network = (nats / math.log(2) for nats in prior.means().values())
+    uniform, alone, counting, network = (nats / math.log(2) for nats in prior.means().values())
     total = max(0.0, counting) + max(0.0, network)
     percent = 100 * max(0.0, counting) / total if total else 50.0
     means = {"alone": alone, "counting": counting, "network": network, "percent": percent}
-    return means | {"order": prior.order, "uniform": math.log2(K), "matched": prior.mean_matched_order}
+    return means | {"order": prior.order, "uniform": uniform, "matched": prior.mean_matched_order}
 
 
 def render_lines(text: str, symbols: Mapping[str, tuple[str, str]]) -> Markup:
