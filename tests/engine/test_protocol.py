@@ -58,3 +58,7 @@ def test_a_callback_may_end_the_call(name: str, network: dict[str, Any]) -> None
     expected, _, _ = start(network, 0)
     np.testing.assert_array_equal(losses, get_engine(name).advance(expected, windows, CALLBACK_INTERVAL, optimizer))
     assert snapshot(state) == snapshot(expected)
+
+
+def test_a_state_is_printed_in_a_line() -> None:
+    assert repr(start({}, 7)[0]) == "<TrainState after 7 updates, 0 epochs complete>"

@@ -34,7 +34,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """The runs; each is stopped after `STOPPED` updates, and is to be resumed."""
-STOPPED = 12
+STOPPED = 15
 
 
 def read_corpus(name: str) -> elman.Corpus:

@@ -23,13 +23,13 @@ from elman.runs.writer import RunWriter
 from elman.text import Corpus
 from elman.training import checkpoints
 from support.state import TEXT
-from support.training import EXACT, SMALL, StopsAt, rows, train
+from support.training import EXACT, ROWS, SMALL, StopsAt, rows, train
 
-HEADER = b"update,epoch,smooth_loss,loss,train_loss,validation_loss,seconds,chars_per_second\n"
+HEADER = b"update,epoch,smooth_loss,loss,train_loss,validation_loss,seconds,chars_per_second,learning_rate\n"
 
 number = st.floats(-1e300, 1e300)
 count = st.integers(0, 2**53)
-row = st.builds(Metrics, count, count, number, number, number, st.none() | number, number, number)
+row = st.builds(Metrics, count, count, number, number, number, st.none() | number, *[number] * 3)
 sample = st.builds(Sample, count, st.none() | number, st.text(st.characters()))
 
 
@@ -53,12 +53,12 @@ def test_the_columns_of_the_metrics_and_the_keys_of_the_samples(corpus: Corpus, 
     with (tmp_path / "metrics.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert (",".join(header) + "\n").encode() == HEADER == (",".join(COLUMNS) + "\n").encode()
-    assert [row[0] for row in rows] == ["7", "14", "21", "25"]
-    assert {row[5] for row in rows} == {""}
+    assert [row[0] for row in rows] == [*map(str, ROWS[:21]), "25"]
+    assert {(row[5], row[8]) for row in rows} == {("", "0.1")}
     samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text("utf-8").splitlines()]
-    assert [list(sample) for sample in samples] == [["update", "smooth_loss", "text"]] * 3
+    assert [list(sample) for sample in samples] == [["update", "smooth_loss", "text"]] * 4
     assert [(sample["update"], sample["smooth_loss"] is None) for sample in samples] == [
-        (0, True), (10, False), (20, False)
+        (0, True), (10, False), (20, False), (25, False)
     ]  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_the_columns_of_the_metrics_and_the_keys_of_the_samples(corpus: Corpus, 
     ("name", "torn"),
     [
         ("metrics.csv", b"2"),
-        ("metrics.csv", b"28,1,1.5,2.5,1.5,,0.1,3"),
+        ("metrics.csv", b"28,1,1.5,2.5,1.5,,0.1,3,0"),
         ("samples.jsonl", b"{"),
         ("samples.jsonl", b'{"update": 30, "text": "\xe2\x82'),
     ],
@@ -86,9 +86,9 @@ def test_a_partial_line_at_the_end_is_no_record(corpus: Corpus, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("name", "lines", "words"),
     [
-        ("metrics.csv", [HEADER.decode()], "lacks the record of update 7, which"),
-        ("metrics.csv", ["victimdata\n"], "cannot be read as metrics.csv (its header is not that of a run)"),
-        ("metrics.csv", slice(0, -2), "lacks the record of update 21, which"),
+        ("metrics.csv", [HEADER.decode()], "lacks the record of update 1, which"),
+        ("metrics.csv", ["victimdata\n"], "its header is not that of a run of this version"),
+        ("metrics.csv", slice(0, -2), "lacks the record of update 24, which"),
         ("samples.jsonl", slice(1, None), "lacks the record of update 0, which"),
     ],
 )

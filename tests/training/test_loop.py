@@ -7,6 +7,7 @@ import json
 import math
 import re
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,14 @@ from elman.runs.directory import RunDirectory
 from elman.storage.tensors import read_tensors
 from elman.text import Alphabet, Corpus, Windows
 from elman.training import checkpoints
-from elman.training.records import generate_final_sample
+from elman.training.records import due_rows, generate_final_sample, next_row
 from support import reference_impl
 from support import tolerances as tolerances
 from support.networks import make_state
 from support.state import PER_EPOCH, TEXT, T, snapshot
 from support.tensors import save_tensors
 from support.tolerances import largest_relative_error
-from support.training import EXACT, SMALL, M, StopsAt, assert_same, assert_saved, contents, train
+from support.training import EXACT, ROWS, SMALL, M, StopsAt, assert_same, assert_saved, contents, train
 
 ENGINES = pytest.mark.parametrize("engine", ["numba", "numpy"])
 
@@ -123,16 +124,30 @@ def test_the_rows_and_the_results_are_those_of_the_state(corpus: Corpus) -> None
 
 def test_a_row_at_every_so_many_updates_and_once_at_the_last(corpus: Corpus) -> None:
     run, losses = train(corpus, **EXACT, max_updates=25), losses_of(corpus, 25)
-    expected = [(n, losses[n - 1] / T, smoothed(losses)[n - 1] / T) for n in (7, 14, 21, 25)]
+    expected = [(n, losses[n - 1] / T, smoothed(losses)[n - 1] / T) for n in (*ROWS[:21], 25)]
     assert [(row.update, row.loss, row.smooth_loss) for row in run.metrics] == expected
-    assert [row.update for row in train(corpus, **EXACT, max_updates=14).metrics] == [7, 14]
+    assert [row.update for row in train(corpus, **EXACT, max_updates=14).metrics] == [*range(1, 15)]
 
 
-def test_a_sample_before_the_first_update_and_after_every_so_many(corpus: Corpus) -> None:
+@pytest.mark.parametrize(("every", "after", "dense"), [(1000, 10_000, 98), (50, 1000, 76), (1, 40, 40)])
+def test_rows_are_dense_at_first_and_then_at_multiples_of_the_interval(every: int, after: int, dense: int) -> None:
+    updates = [*due_rows(after + 3 * every, every)]
+    assert updates[:16] == [*range(1, 17)]
+    assert sum(update <= after for update in updates) == dense
+    assert set(range(every, after + 3 * every + 1, every)) <= set(updates)
+    assert updates[dense:] == [after + n * every for n in (1, 2, 3)]
+    assert all(next_row(update - 1, every) in updates for update in range(1, after))  # from anywhere
+    assert all(later - update <= max(1, update / 8) for update, later in pairwise(updates))
+
+
+def test_a_sample_before_the_first_update_and_after_every_so_many_and_at_the_end(corpus: Corpus) -> None:
     run = train(corpus, **EXACT | {"sample_every": 7}, max_updates=15)
-    assert [sample.update for sample in run.samples] == [0, 7, 14]
-    assert {len(sample.text) for sample in run.samples} == {20}
-    assert [sample.smooth_loss for sample in run.samples] == [None] + [row.smooth_loss for row in run.metrics[:2]]
+    assert [sample.update for sample in run.samples] == [0, 7, 14, 15]
+    assert {len(sample.text) for sample in run.samples[:3]} == {20}
+    assert run.samples[3].text == generate_final_sample(run)
+    assert [sample.smooth_loss for sample in run.samples] == [None, *(run.metrics[n].smooth_loss for n in (6, 13, 14))]
+    assert len(train(corpus, **EXACT | {"sample_every": 7}, max_updates=14).samples) == 3
+    assert len(train(corpus, **EXACT, callback=StopsAt(5)).samples) == 1
     assert train(corpus, **EXACT | {"sample_every": 0}, max_updates=5).samples == []
 
 
@@ -318,7 +333,7 @@ def test_the_last_good_checkpoint_is_kept(
     directory = RunDirectory(tmp_path)
     update = directory.load().state.update
     assert (update > 0) == saved_before
-    assert [row.update for row in directory.metrics()] == [n for n in (7, 14, 21) if n <= update]
+    assert [row.update for row in directory.metrics()] == [n for n in ROWS if n <= update]
     assert [sample.update for sample in directory.samples() if sample.update] == [n for n in (10, 20) if n <= update]
     monkeypatch.undo()
     assert_same(train(corpus, out=tmp_path, resume=True), expected)

@@ -26,7 +26,7 @@ from support.training import EXACT, train
 
 @pytest.fixture
 def run(corpus: Corpus) -> Run:
-    """A run of 12 updates with rows at 7 and 12 and samples at 0 and 10."""
+    """A run of 12 updates with a row at each and samples at 0, 10 and 12."""
     return train(corpus, **EXACT, max_updates=12)
 
 
@@ -34,13 +34,16 @@ def health_of(run: Run) -> HealthCheck:
     return HealthCheck(run, TrainingCallback())
 
 
-def test_a_row_is_due_at_multiples_of_its_interval_and_at_the_end(run: Run) -> None:
+def test_a_row_is_due_often_at_first_at_multiples_of_its_interval_and_at_the_end(run: Run) -> None:
     rows = MetricsRows(run, [5.0])
-    assert (rows.next_update(100), rows.next_update(13)) == (14, 13)
+    assert (rows.next_update(100), rows.next_update(12)) == (13, 12)
     rows.perform(100)  # there is one for this update
-    run.state.update = 14
+    run.state.update = 19
     rows.perform(100)
-    assert [(row.update, row.validation_loss) for row in run.metrics] == [(7, None), (12, None), (14, None)]
+    assert [(row.update, row.validation_loss) for row in run.metrics] == [(n, None) for n in (*range(1, 13), 19)]
+    assert rows.next_update(100) == 20
+    run.state.update = 20
+    rows.perform(100)
     assert rows.next_update(100) == 21
 
 
@@ -51,7 +54,7 @@ def test_a_sample_is_due_at_the_start_and_at_multiples_of_its_interval(run: Run,
     run.state.update = 20
     samples.perform(100)
     callback.on_sample.assert_called_once_with(run, run.samples[-1])
-    assert ([sample.update for sample in run.samples], samples.next_update(100)) == ([0, 10, 20], 30)
+    assert ([sample.update for sample in run.samples], samples.next_update(100)) == ([0, 10, 12, 20], 30)
     without = train(corpus, **EXACT | {"sample_every": 0}, max_updates=1)
     assert Samples(without, callback, health_of(without)).next_update(100) == math.inf
 

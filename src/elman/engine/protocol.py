@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine_registry import ENGINES, require_numba
-from elman.errors import ElmanError, quote, require_extra
+from elman.errors import ElmanError, format_count, quote, require_extra
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Arrays, LossAndGradients, Parameters
 from elman.network.sampling import SamplingParams
@@ -32,7 +32,7 @@ CALLBACK_INTERVAL = 95
 """
 
 
-@dataclass
+@dataclass(repr=False)
 class TrainState:
     """Everything that training passes from one update to the next. Saved and loaded, training continues bit for bit."""
 
@@ -67,6 +67,9 @@ class TrainState:
     the run, all of it."""
     prior_since: int = 0
     """The update after which an n-gram prior was switched on; 0 for one that takes part from the start."""
+
+    def __repr__(self) -> str:
+        return f"<TrainState after {format_count(self.update, 'update')}, {format_count(self.epoch, 'epoch')} complete>"
 
     @classmethod
     def initial(

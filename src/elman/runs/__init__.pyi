@@ -5,12 +5,9 @@ from elman.runs.directory import SAMPLES as SAMPLES
 from elman.runs.directory import RunDirectory as RunDirectory
 from elman.runs.directory import RunManifest as RunManifest
 from elman.runs.history import DECAY as DECAY
-from elman.runs.history import Losses as Losses
 from elman.runs.history import Metrics as Metrics
 from elman.runs.history import Sample as Sample
-from elman.runs.history import TrainLossEstimator as TrainLossEstimator
 from elman.runs.history import finite_or_none as finite_or_none
-from elman.runs.history import mean_since as mean_since
 from elman.runs.plots import COLOURS as COLOURS
 from elman.runs.plots import LossCurve as LossCurve
 from elman.runs.plots import create_figure as create_figure

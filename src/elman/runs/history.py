@@ -6,7 +6,7 @@ import csv
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from statistics import fmean
 from typing import Any, NamedTuple, TypeVar, overload
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """The metrics after `update` updates: a row of ``metrics.csv``, and the learning rate of that update."""
+    """The metrics after `update` updates: a row of ``metrics.csv``."""
 
     update: int
     """Updates done."""
@@ -51,11 +51,11 @@ class Metrics:
     """Seconds spent in updates since the start of the run."""
     chars_per_second: float
     """Characters trained on per second since the previous row."""
-    learning_rate: float | None = field(default=None, compare=False)
-    """Not in ``metrics.csv``: None in a row that was read from there."""
+    learning_rate: float
+    """That of this update."""
 
 
-COLUMNS = tuple(column.name for column in fields(Metrics) if column.name != "learning_rate")
+COLUMNS = tuple(column.name for column in fields(Metrics))
 """The header of ``metrics.csv``."""
 
 
@@ -197,7 +197,7 @@ def parse_metrics(lines: Iterable[str]) -> list[Metrics]:
     """Parse the lines of ``metrics.csv``; raise ValueError, KeyError, TypeError or csv.Error if one is wrong."""
     rows = csv.DictReader(lines)
     if rows.fieldnames not in (None, [*COLUMNS]):
-        raise ValueError("its header is not that of a run")
+        raise ValueError("its header is not that of a run of this version")
     return [Metrics(**_parse_row(row)) for row in rows]
 
 

@@ -23,7 +23,7 @@ class TrainingCallback:
     >>> import elman
     >>> class StopAtLoss(elman.TrainingCallback):
     ...     def on_progress(self, run, updates):
-    ...         self.done = run.state.smooth_loss / run.config.seq_length < 1.5
+    ...         self.done = run.smooth_loss < 1.5
     ...     def should_stop(self):
     ...         return self.done
     """

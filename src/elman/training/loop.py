@@ -150,6 +150,7 @@ def train_run(run: Run, callback: TrainingCallback, stopwatch: Stopwatch) -> Non
             perform_due([checkpoints], run, last_update)
     rows.perform(total)  # of an interrupted run; dropped if it is resumed
     validation.finish()
+    samples.finish()
     timer.finish(run.stopped)
     checkpoints.perform(total)
     finish(run, callback, health, timer)

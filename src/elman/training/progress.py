@@ -106,8 +106,8 @@ class ProgressLines(ProgressDisplay):
             self.console.print_line(", ".join(filter(None, describe_progress(run, updates).values())))
 
     def on_sample(self, run: Run, sample: Sample) -> None:
-        """Print a sample of the preset ``reference`` with the smooth loss."""
-        if self.prints_samples and run.preset == "reference":
+        """Print a sample of the preset ``reference`` with the smooth loss, but for that of its end."""
+        if self.prints_samples and run.preset == "reference" and not run.stopped:
             S, T = sample.smooth_loss, run.config.seq_length
             loss = "" if S is None else f", smooth loss {T * S:.2f} nats per {T} characters ({S:.3f} nats/char)"
             self.console.print_line(f"update {sample.update:,}{loss}:\n{visible(sample.text)}\n")

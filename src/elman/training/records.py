@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,9 +29,9 @@ class MetricsRows:
         self.run, self.losses = run, losses
 
     def next_update(self, last_update: int) -> float:
-        """Return the next multiple of the interval, or the end."""
-        every, rows = self.run.config.metrics_every, self.run.metrics
-        return min(((rows[-1].update if len(rows) else 0) // every + 1) * every, last_update)
+        """Return when the next row is due, or the end."""
+        rows = self.run.metrics
+        return min(next_row(rows[-1].update if len(rows) else 0, self.run.config.metrics_every), last_update)
 
     def perform(self, last_update: int) -> None:
         """Add a row without a validation loss, unless there is one for this update, or no update was done."""
@@ -49,6 +49,23 @@ class MetricsRows:
         rates = chars / seconds if seconds > 0 else 0.0, float(run.optimizer.learning_rates(state.update - 1, 1)[0])
         losses = smooth_loss, loss, train_loss, validation_loss
         run.history.add(Metrics(state.update, float(run.epochs), *losses, state.seconds, *rates))
+
+
+def next_row(update: int, every: int) -> int:
+    """Return the first update after `update` that has a row: a multiple of `every`, and before these are as dense more.
+
+    Each of the first 16 updates has one, then 8 while their number doubles: a short run has a curve, too.
+    """
+    step = min(every, 1 << max(0, update.bit_length() - 4))
+    return min((update // step + 1) * step, (update // every + 1) * every)
+
+
+def due_rows(last_update: int, every: int) -> Iterator[int]:
+    """Yield the updates up to `last_update` that have a row, see `next_row`."""
+    update = next_row(0, every)
+    while update <= last_update:
+        yield update
+        update = next_row(update, every)
 
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
@@ -82,10 +99,20 @@ class Samples:
 
     def perform(self, last_update: int) -> None:
         """Generate a sample with the generator of the run, which is not that of anything else."""
-        run = self.run
         self.health.require_finite()
-        generated = continue_text(run, run.config.sample_length, run.state.sample_generator)
-        sample = Sample(run.state.update, finite_or_none(run.smooth_loss), generated)
+        self.add(continue_text(self.run, self.run.config.sample_length, self.run.state.sample_generator))
+
+    def finish(self) -> None:
+        """Add the last sample of a run that was not interrupted, unless there is one of this update."""
+        run = self.run
+        if run.config.sample_every and not run.interrupted and run.samples[-1].update < run.state.update:
+            self.health.require_finite()
+            self.add(generate_final_sample(self.run))
+
+    def add(self, text: str) -> None:
+        """Add a sample."""
+        run = self.run
+        sample = Sample(run.state.update, finite_or_none(run.smooth_loss), text)
         run.samples.append(sample)
         self.callback.on_sample(run, sample)
 

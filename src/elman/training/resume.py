@@ -21,6 +21,7 @@ from elman.runs.writer import RunWriter
 from elman.training.initialization import count_training_text, create_optimizer, require_memory
 from elman.training.limits import describe_extension, describe_reached, was_ended_by
 from elman.training.loop import start_run
+from elman.training.records import due_rows, next_row
 from elman.training.run import History, Run, make_checkpoint
 
 
@@ -53,7 +54,8 @@ def resume_run(directory: RunWriter, source: Text | None, preset: str | None, op
         manifest.text_kind if manifest else None, manifest.init_from if manifest else None, (data.describe(),),
         counts_loss=saved.counts_loss,
     )  # fmt: skip
-    run = replace(run, history=History(config, _drop_end(metrics, run, saved.config), samples, files))
+    rows, texts = _drop_end(metrics, run, saved.config), _drop_last(samples, run.state.update, saved.config)
+    run = replace(run, history=History(config, rows, texts, files))
     if limit := was_ended_by(run, config):
         run = replace(run, history=History(config, metrics, samples, files))
         _leave_finished(run, saved, limit)
@@ -126,8 +128,8 @@ def _read_records(
     if not (saved.state.update or is_evaluated):
         return [], []
     metrics, samples = files.metrics(), files.samples()
-    rows, texts = saved.config.metrics_every, saved.config.sample_every
-    _require_records(files.path / METRICS, metrics, range(rows, saved.state.update + 1, rows))
+    texts, due = saved.config.sample_every, due_rows(saved.state.update, saved.config.metrics_every)
+    _require_records(files.path / METRICS, metrics, due)
     _require_records(files.path / SAMPLES, samples, range(0, saved.state.update + 1, texts) if texts else ())
     return metrics, samples
 
@@ -172,5 +174,11 @@ def _drop_end(metrics: list[Metrics], run: Run, saved: Config) -> list[Metrics]:
     every = saved.validate_every
     if last.update % every if every else was_ended_by(run, saved):
         last = replace(last, validation_loss=None)
-    is_due = last.validation_loss is not None or last.update % saved.metrics_every == 0
+    is_due = last.validation_loss is not None or next_row(last.update - 1, saved.metrics_every) == last.update
     return [*rows, last] if is_due else rows
+
+
+def _drop_last(samples: list[Sample], update: int, saved: Config) -> list[Sample]:
+    """Return the samples of a run that was never stopped: without the one of its end, unless it was due."""
+    is_of_end = bool(samples) and saved.sample_every and samples[-1].update == update and update % saved.sample_every
+    return samples[:-1] if is_of_end else samples

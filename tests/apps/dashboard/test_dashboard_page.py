@@ -128,7 +128,7 @@ def test_a_training_is_monitored_and_resumed(browser: "Browser", runs: list[Path
         page.get_by_role("heading", name="run", exact=True).wait_for()
         until(page, "traces.length")
         until(page, "traces[0].x.length > n", len(points(page)))
-        page.get_by_text("untrained network").wait_for()
+        page.get_by_text("before training").wait_for()
 
         page.get_by_role("button", name="Generate a sample").click()
         page.get_by_text(", requested").wait_for()
@@ -157,7 +157,7 @@ def test_a_training_is_monitored_and_resumed(browser: "Browser", runs: list[Path
     with open_page(browser, again.address, polls=True) as page:
         until(page, "traces[0]?.x.at(-1) > n", reached)
         assert points(page)[0] <= 20
-        assert page.get_by_text("untrained network").count() == 1
+        assert page.get_by_text("before training").count() == 1
         assert page.get_by_text(", requested").count() == 0
         before = points(page)
         page.reload()

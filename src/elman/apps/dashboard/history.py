@@ -11,7 +11,7 @@ import numpy as np
 
 from elman.config import Config
 from elman.network import Array, Parameters, suffix
-from elman.runs import Losses, Metrics, Sample, TrainLossEstimator, finite_or_none, mean_since
+from elman.runs import Metrics, Sample, finite_or_none
 
 MAX_BUCKETS = 1000  # maximum number of buckets of a curve; each contributes at most two points
 MAX_SAMPLES = 200  # maximum number of samples sent; of more, the latest
@@ -60,9 +60,6 @@ class RunHistory:
         self.train_loss, self.validation_loss = MetricCurve(), MetricCurve()
         self.last_train_loss: float | None = None
         self._id = secrets.token_hex(8)
-        # Until there is a row, points take the place of rows: the smooth loss may be far above the loss of the first.
-        self._points, self._has_rows = TrainLossEstimator(config), False
-        self._point: Losses | None = None
 
     @property
     def version(self) -> str:
@@ -72,21 +69,12 @@ class RunHistory:
     def extend(self, metrics: Iterable[Metrics]) -> None:
         """Append rows of metrics."""
         for row in metrics:
-            self._has_rows = True
-            self._add(row.update, row.seconds, row.train_loss)
+            self.add_point(row.update, row.seconds, row.train_loss)
             if row.validation_loss is not None:
                 self.validation_loss.append(row.update, row.seconds, row.validation_loss)
 
-    def add_point(self, update: int, seconds: float, smooth_loss: float, train_loss: float) -> None:
-        """Append a point of the train loss between two rows, from the losses of the run there."""
-        if not self._has_rows:
-            before = self._point
-            loss = smooth_loss if before is None else mean_since(before, update, smooth_loss)
-            self._point = Losses(update, smooth_loss, loss)
-            train_loss = self._points.append(*self._point)
-        self._add(update, seconds, train_loss)
-
-    def _add(self, update: int, seconds: float, train_loss: float) -> None:
+    def add_point(self, update: int, seconds: float, train_loss: float) -> None:
+        """Append a point of the train loss, of a row or between two."""
         self.train_loss.append(update, seconds, train_loss)
         self.last_train_loss = finite_or_none(train_loss)
 

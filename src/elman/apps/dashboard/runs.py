@@ -39,9 +39,17 @@ def describe_manifest(manifest: RunManifest) -> dict[str, Any]:
     text = manifest.corpus
     return {
         "config": asdict(manifest.config),
-        "corpus": {"name": text.name, "chars": text.chars, "alphabet_size": text.alphabet_size},
-        "cell_title": CELLS[manifest.config.cell].title,
+        "corpus": {"name": text.name, "chars": text.chars, "alphabet_size": text.alphabet_size, "sha256": text.sha256},
+        "network": describe_network(manifest.config),
     }
+
+
+def describe_network(config: Config) -> str:
+    """Return cell, size and layers in words."""
+    if config.is_counts_only:
+        return f"N-gram counts of order {config.ngram_order}"
+    layers = f", {config.layers} layers" if config.layers > 1 else ""
+    return f"{CELLS[config.cell].title}, hidden size {config.hidden_size}{layers}"
 
 
 class LiveRun(TrainingCallback):
@@ -104,7 +112,7 @@ class LiveRun(TrainingCallback):
         """Record a point between two rows of metrics, and the speed."""
         state, self._point_at = run.state, now
         train_loss = run.history.estimator.at(state.update, run.smooth_loss)
-        self.history.add_point(state.update, state.seconds, run.smooth_loss, train_loss)
+        self.history.add_point(state.update, state.seconds, train_loss)
         self._recent.append((now, state.update))
         while now - self._recent[0][0] > SPEED_SECONDS:
             self._recent.popleft()

@@ -11,8 +11,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from pkgutil import resolve_name
@@ -20,7 +19,7 @@ from pkgutil import resolve_name
 from elman.errors import ElmanError, join_alternatives, option, quote
 from elman.plugins import Registry
 from elman.runs.history import COLUMNS, Metrics, Sample
-from elman.storage.files import parse_strict_json, read_regular_file, replace_file, require_finite
+from elman.storage.files import parse_strict_json, read_regular_file, replace_file
 
 MANIFEST = "run.json"
 """The manifest of a run, which is written before the loggers of the run are started."""
@@ -97,20 +96,11 @@ class SamplesLogger(TextLogger):
 
 
 class JsonlLogger(TextLogger):
-    """Writes one JSON object per row of ``metrics.csv``, with the same keys and `learning_rate`."""
+    """Writes one JSON object per row of ``metrics.csv``, with the same keys."""
 
     def lines(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> bytes:
         """Return a JSON object for each row."""
         return _json_lines(metrics)
-
-    def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
-        """Keep the lines of these rows, and add missing ones, whose learning rate is not known."""
-        rates: dict[int, float] = {}
-        for line in read_if_exists(self.path).split(b"\n"):
-            with suppress(ValueError, KeyError, TypeError):  # a partial line, or one without a learning rate
-                row = parse_strict_json(line.decode("utf-8"))
-                rates[row["update"]] = require_finite(row["learning_rate"], "learning_rate")
-        super().rewind([replace(row, learning_rate=rates.get(row.update)) for row in metrics], samples)
 
 
 def _json_lines(records: Iterable[Metrics] | Iterable[Sample]) -> bytes:
@@ -165,9 +155,7 @@ LOGGERS = Registry[LoggerSpec](
         "samples": LoggerSpec(
             f"{__name__}:SamplesLogger", "samples.jsonl", "the generated samples, one JSON object each"
         ),
-        "jsonl": LoggerSpec(
-            f"{__name__}:JsonlLogger", "metrics.jsonl", "the metrics as one JSON object per row, with the learning rate"
-        ),
+        "jsonl": LoggerSpec(f"{__name__}:JsonlLogger", "metrics.jsonl", "the metrics, one JSON object per row"),
     },
 )
 """The loggers by name."""

@@ -50,7 +50,8 @@ class TensorBoardLogger(MetricsLogger):
             self.remove(self.path)
         make_directory(self.path)
         files = len(list(self.path.glob(EVENTS)))
-        first = metrics[-1].update + 1 if files else 0  # the step from which on the earlier files do not count
+        # From this step on the earlier files do not count: the last one may have had a sample that is dropped.
+        first = metrics[-1].update if files else 0
         # The name contains the second and the host: the number tells apart files of the same second.
         self._writer = self._open(str(self.path / "events"), f".{files:06}")
         self._write(time.time(), first, session_log=self._session_log(status=self._session_log.START))

@@ -6,6 +6,11 @@ const token = (name) => getComputedStyle(document.documentElement).getPropertyVa
 /** The number of a run's colour, counted from 1. */
 export const series = (run) => (run.number % SERIES) + 1;
 
+/** How many runs before it have its colour, of which each has other dashes and markers. */
+export const round = (run) => Math.floor(run.number / SERIES) % DASHES.length;
+
+const DASHES = ["solid", "8px,4px", "10px,3px,3px,3px"], MARKERS = ["circle", "square", "diamond-open"];
+
 export const touchScreen = matchMedia("(pointer: coarse)");
 
 const TITLES = {
@@ -47,11 +52,11 @@ function createTraces(run, view) {
     const all = horizontal(run, points, view.across), start = (1 - view.part) * all.at(-1);
     const first = all.findIndex((value) => value >= start), x = all.slice(first);
     const y = points.value.slice(first).map((value) => value * factor), mode = x.length <= markers ? "lines+markers" : "lines";
-    return { type: "scatter", name: `${run.name}, ${what}`, mode, x, y, showlegend: false, line: { color, ...line }, ...fields };
+    return { type: "scatter", name: `${run.label ?? run.name}, ${what}`, mode, x, y, showlegend: false, line: { color, ...line }, ...fields };
   };
-  const loss = (size) => ({ marker: { color, size }, hovertemplate: "%{y:.4~g}" });
+  const loss = (size) => ({ marker: { color, size, symbol: MARKERS[round(run)] }, hovertemplate: "%{y:.4~g}" });
   return [
-    createTrace("train", run.train_loss, factor, { width: 1.75 }, 2, loss(5)),
+    createTrace("train", run.train_loss, factor, { width: 1.75, dash: DASHES[round(run)] }, 2, loss(5)),
     createTrace("validation", run.validation_loss, factor, { width: 1.75, dash: "1px,3px" }, 60, loss(4)),
     createTrace("characters per second", run.speeds(), 1, { width: 1.25 }, 2, { yaxis: "y2", hovertemplate: "%{y:,.0f}" }),
   ].filter((trace) => trace.x.length);

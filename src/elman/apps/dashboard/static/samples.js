@@ -17,7 +17,7 @@ export function showSamples(section, run, unit) {
 }
 
 function createItem({ update, text, requested }, run, unit) {
-  const origin = update ? `update ${formatCount(update)}` : "untrained network";
+  const origin = update ? `update ${formatCount(update)}` : "before training";
   const head = create("p", { className: "sample-head tabular" }, create("span", {}, `${origin}${requested ? ", requested" : ""}`));
   const loss = run.trainLossAt(update);
   if (loss != null) head.append(create("span", {}, `train loss ${formatRunLoss(run, loss, unit)}`));

@@ -2,7 +2,7 @@
 
 import { byId, create, setText } from "../dom.js";
 import { formatCount, formatDuration, formatTime } from "../format.js";
-import { scale, series } from "./chart.js";
+import { round, scale, series } from "./chart.js";
 
 const LOST = "Lost connection: the command has ended, or the computer slept. The page shows the last data received; elman view shows everything that was saved.";
 
@@ -24,11 +24,10 @@ export function showRun(run, unit, connection, liveRun) {
   setText(byId("warning"), connection === "lost" ? LOST : status.warning ?? "");
 }
 
-function describeRun({ settings, about }) {
+function describeRun({ about }) {
   if (!about.corpus) return "";
   const { name, chars, alphabet_size: size } = about.corpus;
-  const layers = settings.layers > 1 ? `, ${settings.layers} layers` : "";
-  return `${about.cell_title}, hidden size ${settings.hidden_size}${layers}, on ${name}: ${formatCount(chars)} characters, alphabet size ${formatCount(size)}`;
+  return `${about.network}, on ${name}: ${formatCount(chars)} characters, alphabet size ${formatCount(size)}`;
 }
 
 /** Return name, value and details of the metrics to show. */
@@ -67,17 +66,22 @@ function describeStage({ status: { stage, ending } }) {
 export function showTable(body, runs, unit, onShown, onSelected) {
   if (!body.children.length) body.append(...runs.map((run) => createRow(run, onShown, onSelected)));
   runs.forEach((run, i) => {
+    const label = body.children[i].querySelector("label > :last-child");
+    setText(label, run.label = hasOneText(runs) ? run.name : `${run.name} (${run.about.corpus?.name ?? "…"})`);
     const { update, train_loss, best, chars_per_second } = run.status, losses = [train_loss, best?.[1]];
     const metrics = [formatCount(update), ...losses.map((loss) => formatRunLoss(run, loss, unit)), formatCount(chars_per_second)];
     metrics.forEach((text, k) => setText(body.children[i].children[k + 1], text));
   });
 }
 
+/** Return whether losses can be compared: all runs are on the same text, as far as that is known. */
+const hasOneText = (runs) => new Set(runs.map(({ about }) => about.corpus?.sha256).filter(Boolean)).size < 2;
+
 function createRow(run, onShown, onSelected) {
   const checkbox = create("input", { type: "checkbox", checked: true });
   checkbox.addEventListener("change", () => onShown(run, checkbox.checked));
-  const swatch = create("span", { className: `swatch series-${series(run)}` });
-  const label = create("label", {}, checkbox, swatch, create("span", {}, run.name));
+  const swatch = create("span", { className: `swatch series-${series(run)} round-${round(run)}` });
+  const label = create("label", {}, checkbox, swatch, create("span"));
   const ariaLabel = `Show details of ${run.name}`;
   const radio = create("input", { type: "radio", checked: run.number === 0, name: "selected", ariaLabel });
   radio.addEventListener("change", () => onSelected(run));
