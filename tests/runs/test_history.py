@@ -53,7 +53,7 @@ def test_the_columns_of_the_metrics_and_the_keys_of_the_samples(corpus: Corpus, 
     with (tmp_path / "metrics.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert (",".join(header) + "\n").encode() == HEADER == (",".join(COLUMNS) + "\n").encode()
-    assert [row[0] for row in rows] == [*map(str, ROWS[:21]), "25"]
+    assert [row[0] for row in rows] == [*map(str, ROWS[:15]), "25"]
     assert {(row[5], row[8]) for row in rows} == {("", "0.1")}
     samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text("utf-8").splitlines()]
     assert [list(sample) for sample in samples] == [["update", "smooth_loss", "text"]] * 4

@@ -98,7 +98,7 @@ def test_a_resumed_run_neither_loses_nor_repeats_a_row(corpus: Corpus, tmp_path:
     train(corpus, **EXACT, max_updates=15, out=tmp_path, log=LOGS)
     assert_logged(tmp_path)
     train(corpus, out=tmp_path, resume=True, max_updates=30, log=again)  # without the row that ended the shorter run
-    assert [line["update"] for line in lines(tmp_path)] == [n for n in ROWS if n <= 30]
+    assert [line["update"] for line in lines(tmp_path)] == [*(n for n in ROWS if n < 30), 30]
     assert_logged(tmp_path)
 
 
@@ -194,9 +194,9 @@ def test_a_registered_logger_is_written_by_the_public_interface(corpus: Corpus, 
     run = elman.train(corpus, **EXACT, max_updates=20, out=tmp_path, log=[toy])
     assert_saved(tmp_path, run)
     samples = ["sample 0 20", "sample 10 20", "sample 20 20"]
-    assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == [*map(str, ROWS[:18]), *samples, "closed"]
+    assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == [*map(str, ROWS[:13]), *samples, "closed"]
     elman.train(corpus, out=tmp_path, resume=True, max_updates=22)  # which knows it by its file
-    updates = [*map(str, ROWS[:18]), *samples, "21", "22"]
+    updates = [*map(str, ROWS[:13]), *samples, "21", "22"]
     assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == [*updates, "sample 22 1000", "closed"]
 
 
