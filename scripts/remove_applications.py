@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -21,33 +23,39 @@ IMPORTED_BY = {"serve": ["dashboard"], "course": ["report"]}
 """Application -> those that import it, which are deleted with it; ``pyproject.toml`` has the reasons."""
 PRODUCT_TESTS = "tests/project"
 """Tests of the whole product: its documentation, its packages, its public names."""
-FAST_TESTS = ["tests/cli", "tests/model", "tests/storage", "tests/text"]
+FAST_TESTS = ["tests/cli", "tests/storage"]
+"""Of the commands, where an application could be missed; every run of the tests has those of the mathematics."""
 
 
 def main() -> None:
     """Exit with status 1 if anything fails."""
-    groups = [[name, *IMPORTED_BY.get(name, [])] for name in APPLICATIONS]
-    for removed in [*groups, APPLICATIONS]:
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder)
-            gone, kept = _copy_without(removed, copy)
-            overview = _run(copy, "-m", "elman", "--help")
-            commands = set(re.findall(r"^│ (\w+) ", overview, re.MULTILINE))
-            assert kept <= commands, (removed, kept - commands)
-            assert not gone & commands, (removed, gone & commands)
-            arguments = ("--preset", "reference", "--hidden-size", "8", "--max-updates", "20", "--quiet")
-            _run(copy, "-m", "elman", "train", "python-docs", "--out", "run", *arguments)
-            _run(copy, "-m", "elman", "sample", "run", "--length", "20")
-            if removed == APPLICATIONS:
-                _run(copy, "-m", "pytest", "-q", "--collect-only", "-n", "0", f"--ignore={PRODUCT_TESTS}", "tests")
-                _run(copy, "-m", "pytest", "-q", *FAST_TESTS, *sys.argv[1:])
-        print(f"without {', '.join(removed)}: no {', '.join(sorted(gone)) or 'command less'}", flush=True)
+    groups = [APPLICATIONS, *([name, *IMPORTED_BY.get(name, [])] for name in APPLICATIONS)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for removed, gone in zip(groups, pool.map(_check_without, groups), strict=True):
+            print(f"without {', '.join(removed)}: no {', '.join(sorted(gone)) or 'command less'}", flush=True)
 
 
-def _copy_without(removed: list[str], copy: Path) -> tuple[set[str], set[str]]:
+def _check_without(removed: list[str]) -> set[str]:
+    """Check the core without some applications, and return their commands; only without all with its tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy, everything = Path(folder), removed == APPLICATIONS
+        gone, kept = _copy_without(removed, copy, ("src", "tests", "examples", "docs") if everything else ("src",))
+        commands = set(re.findall(r"^│ (\w+) ", _run(copy, "-m", "elman", "--help"), re.MULTILINE))
+        assert kept <= commands, (removed, kept - commands)
+        assert not gone & commands, (removed, gone & commands)
+        arguments = ("--preset", "reference", "--hidden-size", "8", "--max-updates", "20", "--quiet")
+        _run(copy, "-m", "elman", "train", "python-docs", "--out", "run", *arguments)
+        _run(copy, "-m", "elman", "sample", "run", "--length", "20")
+        if everything:
+            _run(copy, "-m", "pytest", "-q", "--collect-only", "-n", "0", f"--ignore={PRODUCT_TESTS}", "tests")
+            _run(copy, "-m", "pytest", "-q", "-n", "0", *FAST_TESTS, *sys.argv[1:])
+        return gone
+
+
+def _copy_without(removed: list[str], copy: Path, folders: Sequence[str]) -> tuple[set[str], set[str]]:
     """Copy the source without some applications, and return their commands and those of the others."""
-    for folder in ("src", "tests", "examples", "docs"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in folders:
+        shutil.copytree(ROOT / folder, copy / folder)  # with the bytecode, which takes a second to compile
     for name in removed:
         shutil.rmtree(copy / "src/elman/apps" / name)
         shutil.rmtree(copy / "tests/apps" / name, ignore_errors=True)
