@@ -72,10 +72,14 @@ write_plot = records.write_plot
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _empty_plots() -> Iterator[None]:
-    """Let runs, also those of fixtures, write an empty file in place of the plot; see `drawn_plots`."""
+def _short_ends() -> Iterator[None]:
+    """Let runs, also those of fixtures, end with an empty file in place of the plot, and short samples.
+
+    See `drawn_plots`; the samples take longer than a training of the usual size.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "write_plot", write_empty_plot)
+        patch.setattr(records, "FINAL_LENGTH", 100)
         yield
 
 

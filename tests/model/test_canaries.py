@@ -36,7 +36,7 @@ PINS = "7316048529", "5928170364", "9063741852", "8401937265"
 """Numbers at the ends of batch rows, the last one at the end of the text."""
 ROW = 300
 SIZES = pytest.mark.parametrize(
-    ("characters", "canaries"), [(300_000, 60), pytest.param(5_000_000, 1_000, marks=pytest.mark.slow)]
+    ("characters", "canaries"), [(150_000, 30), pytest.param(5_000_000, 1_000, marks=pytest.mark.slow)]
 )
 
 

@@ -61,7 +61,7 @@ class Spoils(Listens):
         self.before = run.state.update
 
 
-LONG = SMALL | {"max_updates": 3000, "epochs": 100}
+LONG = SMALL | {"max_updates": 2200, "epochs": 100}
 PATHS: tuple[dict[str, Any], ...] = (
     {},
     {"engine": "numpy"},

@@ -27,8 +27,8 @@ from elman.network.parameters import Array
 from elman.runs.directory import RunDirectory
 from elman.storage.tensors import read_tensors
 from elman.text import Alphabet, Corpus, Windows
-from elman.training import checkpoints
-from elman.training.records import due_rows, generate_final_sample, next_row
+from elman.training import checkpoints, records
+from elman.training.records import FINAL_LENGTH, due_rows, generate_final_sample, next_row
 from support import reference_impl
 from support import tolerances as tolerances
 from support.networks import make_state
@@ -158,7 +158,8 @@ def test_a_sample_starts_with_the_next_character_of_the_text(corpus: Corpus) -> 
     assert [sample.text[0] for sample in run.samples] == [TEXT[end] for end in ends]
 
 
-def test_the_final_sample_does_not_change_the_run(corpus: Corpus) -> None:
+def test_the_final_sample_does_not_change_the_run(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "FINAL_LENGTH", FINAL_LENGTH)
     run = train(corpus, **EXACT, max_updates=20)
     before = snapshot(run.state)
     assert (
