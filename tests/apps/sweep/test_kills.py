@@ -82,6 +82,7 @@ def assert_completes(folder: Path, trials: int, **options: Any) -> None:
 
 
 @needs_proc
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.slow)])
 def test_processes_are_killed(tmp_path: Path, kills: int) -> None:
     """At random moments; a sweep that is killed is started again. No process outlives it by long."""
@@ -103,7 +104,10 @@ def test_processes_are_killed(tmp_path: Path, kills: int) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize(("number", "times", "code"), [(2, 1, 130), (2, 2, 130), (9, 1, -9)])
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(
+    ("number", "times", "code"), [(2, 1, 130), (2, 2, 130), pytest.param(9, 1, -9, marks=pytest.mark.slow)]
+)
 def test_a_sweep_is_stopped_in_training(tmp_path: Path, number: int, times: int, code: int) -> None:
     """By Ctrl-C, which saves; by a second one, which does not wait; and by SIGKILL: the same command continues."""
     process = subprocess.Popen(sweep_command(tmp_path, 2), stderr=subprocess.PIPE, text=True)
