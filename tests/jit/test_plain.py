@@ -94,12 +94,11 @@ def check(**network):
     assert result.same_text or tolerance > 1e-10
 dropout = dict(dropout=Dropout(0.3, False, 5), weight_dropout=WeightDropout(0.3, 5))
 check()
-for cell in ("rnn", "gru", "lstm"):
-    for name in ("adagrad", "rmsprop", "adam", "sgd"):
-        check(cell=cell, layers=2, batch_size=9, optimizer=Optimizer(0.003, 1.0, name, "norm"))
-    check(cell=cell, batch_size=3, optimizer=Optimizer(0.003, 1.0, "adamw", **dropout), ngram_order=3)
-    check(cell=cell, batch_size=3, optimizer=Optimizer(0.003, 1.0, "muon", "norm"), lines=True)
-check(cell="gru", layers=2, batch_size=3, optimizer=Optimizer(0.003, 1.0, "muon", "norm"), dtype="float32")
+# Every cell and every optimizer; the conformance tests have all pairs.
+for cell, name in (("rnn", "rmsprop"), ("lstm", "adagrad"), ("gru", "adam"), ("rnn", "sgd")):
+    check(cell=cell, layers=2, batch_size=9, optimizer=Optimizer(0.003, 1.0, name, "norm"))
+check(cell="gru", batch_size=3, optimizer=Optimizer(0.003, 1.0, "adamw", **dropout), ngram_order=3)
+check(cell="lstm", batch_size=3, optimizer=Optimizer(0.003, 1.0, "muon", "norm"), lines=True)
 text = elman.Corpus.from_text("the cat sat on the mat. " * 400)
 for preset in ("reference", "quick"):
     run = elman.train(text, preset=preset, max_updates=20, progress=False, out=f"{sys.argv[1]}/{preset}")

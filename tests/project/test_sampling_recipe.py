@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import linked_cache
 from support.state import ROOT
 
 FILTER = """
@@ -60,7 +61,7 @@ print("checked")
 """
 
 
-@pytest.mark.slow  # compiles all kernels; .ci/run has it
+@pytest.mark.slow  # compiles the kernels that sample; .ci/run has it
 def test_a_toy_option_needs_only_the_files_that_the_line_names(tmp_path: Path) -> None:
     package = tmp_path / "elman"
     shutil.copytree(ROOT / "src/elman", package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -74,7 +75,7 @@ def test_a_toy_option_needs_only_the_files_that_the_line_names(tmp_path: Path) -
         (package / name).write_text(source, "utf-8")
     environment = {
         **os.environ,
-        "ELMAN_CACHE": str(tmp_path),
+        "ELMAN_CACHE": str(linked_cache(tmp_path)),
         "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "tests")]),
     }
     ended = subprocess.run(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from elman.storage import cache_dir
 from support.state import ROOT
 
 
@@ -19,6 +20,15 @@ def run_in_a_process(code: str, cache: Path, *arguments: str) -> str:
     environment.pop("NUMBA_CACHE_DIR", None)
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def linked_cache(folder: Path) -> Path:
+    """Return a cache with the kernels of the usual one, in which other sources have theirs."""
+    cache = folder / "cache"
+    cache.mkdir()
+    for path in cache_dir().glob("kernels-*"):
+        (cache / path.name).symlink_to(path)
+    return cache
 
 
 def children(pid: int) -> list[int]:
