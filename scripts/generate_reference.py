@@ -23,6 +23,7 @@ from elman.apps.serve import metrics as prometheus
 from elman.apps.serve.app import ERRORS, describe_app
 from elman.apps.serve.requests import SEED, UNSUPPORTED
 from elman.apps.serve.settings import Settings
+from elman.cli import parameters
 from elman.cli.frame import create_app
 from elman.config import Config
 from elman.engine import get_engine
@@ -60,6 +61,7 @@ def mark_options(text: str) -> str:
 
 def commands() -> str:
     """Return the sections of the commands, without what other pages or the common options say."""
+    parameters.shows_all = True  # also those that --help does not
     docs = create_app(describe=True).generate_docs().partition("## elman --install-completion")[0].rstrip() + "\n\n"
     docs = re.sub(r"^# elman\n|## Table of Contents\n\n( *- [^\n]*\n)+\n", "", docs, flags=re.MULTILINE)
     docs = re.sub(r"```console\n[^`]*```\n\n", "", docs)  # the lists say which arguments and options are required
@@ -85,6 +87,7 @@ def commands() -> str:
         docs = re.sub(rf"^\* `{flag(option.name)} .*\n", "", docs, flags=re.MULTILINE)
     docs = docs.replace("* `--stop", "* The [sampling options](settings.md#sampling-options).\n* `--stop")
     docs = docs.replace("Hyperparameter preset.", "Hyperparameter [preset](settings.md#presets), by default minute.")
+    docs = re.sub(r" `?--help-all`? shows all settings\.", "", docs)
     docs = docs.replace("preset minute.\n", "[preset](settings.md#presets) minute.\n")
     docs = re.sub(r"(?<=`--by CHOICE`: ).*?\. (?=\*\[)", f"[Score of a line]({SCORES}). ", docs)
     docs = docs.replace("metrics for other tools", "metrics with other [loggers](metrics.md#loggers)")
@@ -249,8 +252,8 @@ def _one_type(schema: dict[str, Any]) -> str:
 
 
 def sampling_options() -> str:
-    """Return the sampling options, in the order in which they apply."""
-    rows = ([code(option.name), code(option.default), option.help] for option in list_sampling_options())
+    """Return the sampling options, in the order in which they apply; requests have the defaults of OpenAI's API."""
+    rows = ([code(option.name), code(option.start), option.help] for option in list_sampling_options())
     return table(["option", "default", "meaning"], rows)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from elman.engine.numba.threads import barrier, make_team
-from elman.engine.numba.tile import Matrix, Strips, multiply
 from elman.jit import Signature, pack
 from elman.ngram.kernels import set_logs, unpack
 from support.processes import is_alive, run_in_a_process

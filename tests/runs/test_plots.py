@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes._secondary_axes import SecondaryAxis
     from matplotlib.figure import Figure  # half a second, in every process that collects the tests
 
-ROWS = [Metrics(7, 0, 1 / 3, 2e-17, 0.5, None, 0.1, 12.5), Metrics(14, 1, 0.1, 3.0, 0.25, 2.75, 1e300, 0.0)]
+ROWS = [Metrics(7, 0, 1 / 3, 2e-17, 0.5, None, 0.1, 12.5, 0.1), Metrics(14, 1, 0.1, 3.0, 0.25, 2.75, 1e300, 0.0, 0.1)]
 SHORT: dict[str, Any] = {"hidden_size": 3, "seq_length": 5, "engine": "numpy", "max_updates": 4}
 PLOT = "smooth_loss.png"
 CONFIG = Config(seq_length=T, batch_size=2)

@@ -137,7 +137,7 @@ def test_a_model_knows_the_original_lines_of_its_training_set() -> None:
     assert sum(known) == 30
     assert not model.in_training_text("job 41")
     assert not model.in_training_text("job Ⓝ")
-    assert Sample("a", model, "", 1, "job ", iter(())).in_training_text("Ⓝ") is None
+    assert Sample("a", model, "", 1, "job ", 9, iter(())).in_training_text("Ⓝ") is None
     with pytest.raises(ElmanError, match="a text must be a string"):
         model.normalize(None)  # type: ignore[arg-type]
     plain = elman.train(elman.Corpus.from_lines(texts), lines=True, validation=0.25, **options).model

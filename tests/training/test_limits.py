@@ -26,8 +26,8 @@ from support.training import EXACT, StopsAt, train
 class Machine(NumpyEngine):
     """A clock that moves only with updates, and an engine whose updates take the time that `pace` returns.
 
-    They change no weight, as only time matters. `prepared` seconds pass before the first update, `compiled` of them for the compilation of kernels; `on_demand` more
-    are spent on those that are compiled in the first update.
+    They change no weight, as only time matters. `prepared` seconds pass before the first update, `compiled` of them for
+    the compilation of kernels; `on_demand` more are spent on those that are compiled in the first update.
     """
 
     def __init__(

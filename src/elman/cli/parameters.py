@@ -21,7 +21,7 @@ from cyclopts import ArgumentCollection, CoercionError, Group, Parameter, Token,
 
 from elman.config import FOLLOW_TEXT, choices_of, help_of, list_types, make_config
 from elman.errors import FLAGS, ElmanError, quote
-from elman.recipe import DEFAULT_PRESET, list_presets
+from elman.recipe import DEFAULT_PRESET, PRESETS, list_presets
 from elman.storage import exists, is_file
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _optional(
     name: str, hint: Any, default: Any, help: str, group: Group | str, is_shown: bool = True
 ) -> tuple[str, Any, Any]:
     """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
-    shown = "as the text looks" if name in FOLLOW_TEXT else "none" if default in (None, "") else str(default)
+    shown = "none" if default in (None, "") else str(default)
     converter = parse_integer if hint in (int, int | None) else parse_choice if get_origin(hint) is Literal else None
     negative = None if hint is bool else ""  # --no-lines, but no --empty-log
     parameter = Parameter(
@@ -182,6 +182,7 @@ def create_options(preset: str, without: Collection[str] = (), shown: Collection
         if name not in without:
             hint = Literal[choices] if (choices := choices_of(name)) else list_types()[name]
             is_shown = shows_all or name in shown
+            default = "as the text looks" if name in FOLLOW_TEXT and PRESETS[preset].looks else default
             options.append(_optional(name, hint, default, help_of(name).format_map(FLAGS), group, is_shown))
     return _make_dataclass("Options", options)
 
@@ -220,7 +221,7 @@ def __getattr__(name: str) -> Any:
         from elman.model.lines import LINE_OPTIONS
         from elman.network.sampling import list_sampling_options
 
-        described = [(each.name, each.type, each.default, each.help) for each in list_sampling_options()]
+        described = [(each.name, each.type, each.start, each.help) for each in list_sampling_options()]
         described += [(each.name, each.hint, each.default, each.help) for each in LINE_OPTIONS]
         options = [_optional(*each, "Parameters") for each in described]
         return _make_dataclass("SamplingOptions", options)

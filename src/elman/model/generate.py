@@ -47,7 +47,7 @@ class GenerationOptions(SamplingOptions, total=False):
     adapt: Literal["counts"] | None
 
 
-SAMPLING_OPTIONS = tuple(Option(each.name, each.type, each.default, each.help) for each in list_sampling_options())
+SAMPLING_OPTIONS = tuple(Option(each.name, each.type, each.start, each.help) for each in list_sampling_options())
 GENERATION_OPTIONS = (
     Option("prompt", str, "", "Text to continue; it is not part of the output."),
     Option("stop", str, "", "End before this string would be generated."),

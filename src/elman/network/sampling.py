@@ -7,7 +7,8 @@ fields of `SamplingParams`; what remains is renormalized. A character is sampled
 distribution at a number uniform in [0, 1).
 
 A field of `SamplingParams` is an option of ``elman sample``, a keyword argument of `elman.Model.sample`, an argument of
-HTTP requests and an input of the playground's form; all of them get its help, range and default from here.
+HTTP requests and an input of the playground's form; all of them get its help, range and default from here. Where a
+person reads the text, the temperature is 0.7: at 1, the errors of a small model add up from word to word.
 """
 
 from __future__ import annotations
@@ -78,12 +79,18 @@ class SamplingOption:
     help: str
     label: str  # of its input in a form
     example: float  # has an effect on most distributions, for the comparison of engines
+    usual: float | None = None  # where a text is generated for a person; the default if it is None
     filter: Filter | None = None  # temperature and the weight of the prior have none
     minimum: float = 0
     maximum: float = inf  # infinity is never part of the range
     exclusive: bool = False  # whether the range excludes `minimum`, except in HTTP requests: OpenAI allows a top_p of 0
     request_limit: float = inf  # a lower maximum in HTTP requests and in the form
     step: float = 1  # of its input in a form
+
+    @property
+    def start(self) -> float:
+        """The value where a text is generated for a person; HTTP requests have the default."""
+        return self.default if self.usual is None else self.usual
 
     @property
     def request_maximum(self) -> float | None:
@@ -134,7 +141,7 @@ class SamplingParams:
 
     temperature: float = _option(
         1.0, "Sampling temperature: below 1 more predictable, above 1 more varied, 0 greedy.",
-        label="Temperature", example=0.7, request_limit=2, step=0.05,
+        label="Temperature", example=0.7, usual=0.7, request_limit=2, step=0.05,
     )  # fmt: skip
     top_k: int = _option(
         0, "Keep the k most likely characters; 0 turns it off.", label="Top-k", example=3, filter=filter_top_k
@@ -202,7 +209,7 @@ def list_sampling_options() -> tuple[SamplingOption, ...]:
 
 
 def create_sampling_params(options: Mapping[str, Any]) -> SamplingParams:
-    """Return the sampling parameters of these options.
+    """Return the sampling parameters of these options; what is not passed is as a person wants it.
 
     Raises
     ------
@@ -215,7 +222,7 @@ def create_sampling_params(options: Mapping[str, Any]) -> SamplingParams:
         if name not in SamplingOptions.__annotations__:
             near = suggest_option(name, [*SamplingOptions.__annotations__, "count", "length", "prompt", "seed", "stop"])
             raise TypeError(f"unknown sampling option {name!r}; {f'did you mean {near}?' if near else 'see help()'}")
-    sampling = SamplingParams(**options)
+    sampling = SamplingParams(**{each.name: each.start for each in list_sampling_options()} | options)
     for each in list_sampling_options():
         each.check(getattr(sampling, each.name))
     return sampling

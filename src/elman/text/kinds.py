@@ -36,10 +36,17 @@ MIN_ROWS, ROWS = 5, 200
 STAMP_WITHIN, STAMPED = 80, 0.7
 """Characters at the beginning of a line in which a time stamp counts, and the fraction of such lines of a log."""
 
-_STAMP = re.compile(rf"{MASKS['timestamps'].pattern}|^[\[(<]?\d\d:\d\d\b")  # at the start, also without seconds
+_STAMP = re.compile(rf"{MASKS['timestamps'].pattern}|^[\[(<]?\d\d:\d\d\b|^\[ *\d+\.\d{{6}}\]")
+"""At the start also without seconds, or the seconds since the system was started."""
 _WORD = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]|[^\s\u2e80-\u9fff\uf900-\ufaff]+")
 """What white space ends; in Chinese and Japanese a character, which is about as much."""
 _SENTENCE_END = re.compile(r"[.,;:!?…。，！？；：、।॥؟،۔]['\"”’»）)」』]?$")
+_CODE = re.compile(
+    r"\.(?:bash|cc?|cfg|cpp|cs|css|go|h|hpp|html?|ini|ipynb|java|jl|jsx?|json|kt|lua|m|php|pl|pm|py[ix]?|r|rb|rs"
+    r"|scala|sh|sql|swift|tex|toml|tsx?|vue|xml|ya?ml)$"
+)
+_PLAIN = re.compile(r"\.(?:md|rst|adoc|org|srt|pgn|abc|mbox)$")
+"""Suffixes of source code, configurations and pages; and of running text with marks."""
 _CODE_END = re.compile(r"[;{]$|^\s*[)}\]]+$")
 _SYMBOL = re.compile(r"[{}\[\]()<>;=_#/\\\"'*&|+]")
 
@@ -72,10 +79,10 @@ class Evidence:
     """Those that are JSON objects."""
     columns: float
     """Of the rows at the beginning, read as CSV or TSV: those with as many values as the first has names."""
-    named_records: bool = False
-    """Whether the suffix of the file is one of records, …"""
-    named_log: bool = False
-    """… or ``.log``."""
+    spread: float = 0.0
+    """The standard deviation of their lengths, relative to the mean: verses are about as long as one another."""
+    named: str = ""
+    """The kind that the suffix of the file says; empty if none."""
 
 
 Ranges = dict[str, tuple[float, float]]
@@ -99,19 +106,20 @@ class Kind:
 _ENTRIES: Ranges = {"lines": (50, math.inf), "indented": (0, 0.03), "code_ends": (0, 0.1), "sentence_ends": (0, 0.15)}
 _SHORT: Ranges = {"distinct": (0.6, 1), "words": (0, 4.5), "most_words": (0, 8)}
 _TITLES: Ranges = {"distinct": (0.9, 1), "words": (0, 8), "most_words": (0, 13), "sentence_ends": (0, 0.03)}
+_TITLES |= {"spread": (0.2, math.inf)}
 _LIST = "{distinct:.0%} of its lines are distinct, with {words:.1f} words on average"
 
 KINDS = {
     "records": Kind(
         "records",
-        ({"named_records": (1, 1)}, {"objects": (0.95, 1)}, {"columns": (0.95, 1)}),
+        ({"objects": (0.95, 1)}, {"columns": (0.95, 1), "empty": (0, 0.02)}),
         "with the fields {fields}",
         {"lines": True},
         "trained as independent lines; {field} trains on one field",
     ),
     "log": Kind(
         "a log",
-        ({"named_log": (1, 1)}, {"lines": (20, math.inf), "time_stamps": (STAMPED, 1)}),
+        ({"lines": (20, math.inf), "time_stamps": (STAMPED, 1)},),
         "{time_stamps:.0%} of its lines have a time stamp",
         {"lines": True, "mask": "all"},
         "trained as independent lines, with times, addresses and numbers masked",
@@ -182,10 +190,17 @@ def look(corpus: Corpus, passed: Collection[str] = ()) -> TextKind:
     return TextKind(name, evidence, {} if {"lines", "mask", "mask_regex", "field"} & {*passed} else settings, fields)
 
 
+def find_named(path: str) -> str:
+    """Return the kind that the suffix of a file says; empty if none."""
+    patterns = {"log": r"\.log$", "code": _CODE, "text": _PLAIN}
+    named = (kind for kind, pattern in patterns.items() if re.search(pattern, path.lower()))
+    return "records" if find_record_format(path) else next(named, "")
+
+
 def find_kind(evidence: Evidence) -> str:
-    """Return the first kind of which an alternative has all its evidence in range."""
+    """Return the kind that the name of the file says, or the first that has all evidence of an alternative in range."""
     found = asdict(evidence)
-    return next(
+    return evidence.named or next(
         name
         for name, kind in KINDS.items()
         for ranges in kind.alternatives
@@ -268,7 +283,8 @@ def measure(lines: Sequence[str], rows: Sequence[dict[str, Any]] = (), path: str
 
     words = [len(_WORD.findall(line)) for line in filled]
     starts = Counter(line.split(maxsplit=1)[0] for line in filled).most_common(5)
-    chars = max(1, sum(map(len, filled)))
+    lengths = [*map(len, filled)]
+    chars = max(1, sum(lengths))
     return Evidence(
         lines=len(filled),
         distinct=len(set(filled)) / n,
@@ -283,8 +299,8 @@ def measure(lines: Sequence[str], rows: Sequence[dict[str, Any]] = (), path: str
         time_stamps=sum(bool(_STAMP.search(line[:STAMP_WITHIN])) for line in flush) / max(1, len(flush)),
         objects=share(_parse_object),
         columns=sum(map(bool, rows)) / max(1, len(rows)),
-        named_records=bool(find_record_format(path)),
-        named_log=path.lower().endswith(".log"),
+        spread=float(np.std(lengths) * n / chars),
+        named=find_named(path),
     )
 
 

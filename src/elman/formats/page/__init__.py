@@ -62,7 +62,7 @@ def render_page(title: str, packed: bytes | None = None) -> str:
 
 def list_sampling_fields() -> list[dict[str, Any]]:
     """Return the sampling options as inputs of the form."""
-    names = ("name", "label", "help", "default", "minimum", "step")
+    names = ("name", "label", "help", "default", "start", "minimum", "step")
     return [
         {name: getattr(option, name) for name in names}
         | {"maximum": MAX_NUMBER if option.request_maximum is None else option.request_maximum}

@@ -19,7 +19,7 @@ from pkgutil import resolve_name
 from elman.errors import ElmanError, join_alternatives, option, quote
 from elman.plugins import Registry
 from elman.runs.history import COLUMNS, Metrics, Sample
-from elman.storage.files import parse_strict_json, read_regular_file, replace_file
+from elman.storage.files import read_regular_file, replace_file
 
 MANIFEST = "run.json"
 """The manifest of a run, which is written before the loggers of the run are started."""

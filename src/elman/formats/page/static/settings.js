@@ -10,7 +10,9 @@ const FIELDS = { max_tokens: "length", seed: "seed" };
 export function initSettings(sampling) {
   byId("seed").addEventListener("input", () => { byId("new-seed").checked = false; });
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) byId("speed").value = "0";
-  byId("settings").prepend(...sampling.map(createField));
+  const [temperature, ...others] = sampling.map(createField);  // the others are seldom changed
+  byId("settings").prepend(temperature);
+  byId("more-settings").prepend(...others);
   byId("settings-help").prepend(...sampling.flatMap(({ label, help }) =>
     [create("dt", { textContent: label }), create("dd", { textContent: help })]));
   for (const { name } of sampling) FIELDS[name] = idOf(name);
@@ -18,7 +20,7 @@ export function initSettings(sampling) {
 
 const idOf = (name) => name.replaceAll("_", "-");
 
-function createField({ name, label, minimum: min, maximum: max, step, default: value }) {
+function createField({ name, label, minimum: min, maximum: max, step, start: value }) {
   const field = create("input", { type: "number", id: idOf(name), required: true, min, max, step, value });
   return create("div", {}, create("label", { htmlFor: field.id, textContent: label }), field);
 }
@@ -32,6 +34,7 @@ export function readSettings(isNewText) {
 function readNumber(field) {
   const isInvalid = !field.validity.valid && !(field.validity.stepMismatch && field.step !== "1");
   if (isInvalid) {
+    field.closest("details")?.setAttribute("open", "");
     field.focus();
     const kind = field.step === "1" ? "an integer" : "a number";
     throw new UserError(`${field.labels[0].textContent} must be ${kind} from ${field.min} to ${field.max}.`);
