@@ -222,7 +222,8 @@ def create_sampling_params(options: Mapping[str, Any]) -> SamplingParams:
         if name not in SamplingOptions.__annotations__:
             near = suggest_option(name, [*SamplingOptions.__annotations__, "count", "length", "prompt", "seed", "stop"])
             raise TypeError(f"unknown sampling option {name!r}; {f'did you mean {near}?' if near else 'see help()'}")
-    sampling = SamplingParams(**{each.name: each.start for each in list_sampling_options()} | options)
+    usual: dict[str, Any] = {each.name: each.start for each in list_sampling_options()}
+    sampling = SamplingParams(**usual | {**options})
     for each in list_sampling_options():
         each.check(getattr(sampling, each.name))
     return sampling

@@ -41,12 +41,13 @@ _STAMP = re.compile(rf"{MASKS['timestamps'].pattern}|^[\[(<]?\d\d:\d\d\b|^\[ *\d
 _WORD = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]|[^\s\u2e80-\u9fff\uf900-\ufaff]+")
 """What white space ends; in Chinese and Japanese a character, which is about as much."""
 _SENTENCE_END = re.compile(r"[.,;:!?…。，！？；：、।॥؟،۔]['\"”’»）)」』]?$")
+_LOG = re.compile(r"\.log$")
 _CODE = re.compile(
     r"\.(?:bash|cc?|cfg|cpp|cs|css|go|h|hpp|html?|ini|ipynb|java|jl|jsx?|json|kt|lua|m|php|pl|pm|py[ix]?|r|rb|rs"
     r"|scala|sh|sql|swift|tex|toml|tsx?|vue|xml|ya?ml)$"
 )
 _PLAIN = re.compile(r"\.(?:md|rst|adoc|org|srt|pgn|abc|mbox)$")
-"""Suffixes of source code, configurations and pages; and of running text with marks."""
+"""Suffixes: of logs; of source code, configurations and pages; and of running text with marks."""
 _CODE_END = re.compile(r"[;{]$|^\s*[)}\]]+$")
 _SYMBOL = re.compile(r"[{}\[\]()<>;=_#/\\\"'*&|+]")
 
@@ -192,8 +193,8 @@ def look(corpus: Corpus, passed: Collection[str] = ()) -> TextKind:
 
 def find_named(path: str) -> str:
     """Return the kind that the suffix of a file says; empty if none."""
-    patterns = {"log": r"\.log$", "code": _CODE, "text": _PLAIN}
-    named = (kind for kind, pattern in patterns.items() if re.search(pattern, path.lower()))
+    patterns = {"log": _LOG, "code": _CODE, "text": _PLAIN}
+    named = (kind for kind, pattern in patterns.items() if pattern.search(path.lower()))
     return "records" if find_record_format(path) else next(named, "")
 
 
