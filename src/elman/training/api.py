@@ -78,7 +78,8 @@ def train(
     preset : str
         Settings to start from, which `options` override; by default, as of ``elman train``, ``minute``, which holds
         out the last tenth of the text for validation, and whose settings are the defaults below. ``reference`` is the
-        reference experiment. For a text too short for a preset, batch size, sequence length and epochs are lowered,
+        reference experiment. All but this one and ``steady`` look at the text first: a list, a log or records are
+        trained on as independent lines, see `elman.text.kinds`. For a text too short for a preset, batch size, sequence length and epochs are lowered,
         unless they are among `options`. A resumed run keeps its preset.
     config : Config, optional
         Settings to start from instead of a preset, which `options` override.
