@@ -79,7 +79,7 @@ def example(cell: str, layers: int, batch_size: int | None = None, dropout: Drop
 
 
 IN_EVERY_RUN = [(1, None, "all units"), (1, B, "all units"), (2, None, "all units")]
-IN_EVERY_RUN += [(2, B, "dropout"), (3, B, "variational")]
+IN_EVERY_RUN += [(2, B, "dropout"), (2, B, "variational")]
 
 
 @pytest.mark.parametrize(

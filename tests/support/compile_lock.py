@@ -13,11 +13,16 @@ from filelock import FileLock
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 
+from elman.jit import parallel
 from elman.storage import cache_dir
 
 
 def lock_compilation() -> None:
-    """Let every compilation in this process hold a lock that it shares with other processes."""
+    """Let every compilation in this process hold a lock that it shares with other processes.
+
+    It starts none that would compile beside it: they import Numba first, and take no lock.
+    """
+    parallel.MAX_WORKERS = 0
     directory = cache_dir() / "locks"
     directory.mkdir(parents=True, exist_ok=True)
     dispatcher: Any = Dispatcher
