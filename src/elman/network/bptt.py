@@ -91,8 +91,11 @@ def begin_text(parameters: Parameters, h: Array) -> State:
     """Return the state in which a text begins: h (S,), and an empty history; independent lines follow a line feed."""
     net = parameters.architecture
     state = net.zero_state(h.dtype).with_recurrent(h)
-    _, states, _ = forward(parameters, h, net.text_prefix)
-    return _final_state(states, parameters.prior.histories(state.history, net.text_prefix)[-1], state)
+    if not net.is_of_lines:
+        return state
+    feed = np.array([net.reset_at])
+    _, states, _ = forward(parameters, h, feed)
+    return _final_state(states, parameters.prior.histories(state.history, feed)[-1], state)
 
 
 def forward(

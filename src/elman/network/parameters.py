@@ -90,11 +90,6 @@ class Architecture(NamedTuple):
         """What its prior counts."""
         return NgramSpec(self.K, self.order, self.reset_at)
 
-    @property
-    def text_prefix(self) -> NDArray[np.intp]:
-        """The characters that precede every text: the line feed of independent lines, or none."""
-        return np.array([] if self.reset_at is None else [self.reset_at], np.intp)
-
     def for_lines(self, alphabet: Alphabet) -> Architecture:
         """Return the same network for a text of independent lines."""
         return self._replace(reset_at=find_line_feed(alphabet))
