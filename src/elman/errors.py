@@ -96,6 +96,10 @@ class LockedError(ElmanError):
     """Another process writes to the directory."""
 
 
+class VersionError(ElmanError):
+    """A file was written by a version of Elman with another format."""
+
+
 @contextmanager
 def require_extra(extra: str) -> Iterator[None]:
     """Report a missing library that the block imports and that `extra` would install."""

@@ -28,7 +28,7 @@ from elman.machine import HANGUP
 from elman.recipe import DEFAULT_PRESET
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
-from support.cli import Command
+from support.cli import Command, assert_refused
 from support.state import TEXT, T
 from support.training import train
 
@@ -309,11 +309,12 @@ def test_an_interrupt_while_it_starts_ends_without_noise(folder: Path, seconds: 
 # --- Sample, eval, plot, gradcheck ---
 
 
-def test_plot_draws_a_png_or_an_svg(run: Path, command: Command) -> None:
+def test_plot_draws_a_png_or_what_else_matplotlib_writes(run: Path, command: Command) -> None:
     assert command("plot", run, run, "--out", "curves.svg") == (0, "curves.svg\n", "")
     assert Path("curves.svg").read_bytes().startswith(b"<?xml")
-    assert command("plot", run) == (0, "smooth_loss.png\n", "")
-    assert Path("smooth_loss.png").read_bytes().startswith(b"\x89PNG")
+    assert command("plot", run, "--by", "epochs") == (0, "losses.png\n", "")
+    assert Path("losses.png").read_bytes().startswith(b"\x89PNG")
+    assert_refused(command("plot", run, "--out", "losses.txt"), "the file of a plot must end in .eps, ")
 
 
 CHECK = ["gradcheck", "novel.txt", "--hidden-size", 4, "--seq-length", 5, "--points", 10, "--engine", "numpy", "-q"]

@@ -3,15 +3,18 @@
 import json
 import shutil
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 
 import elman
 from elman.runs.writer import RunWriter
+from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from elman.text.masks import MASKS
 from support.cli import Command, assert_refused
 from support.state import TEXT
+from support.tensors import save_tensors
 from support.training import EXACT, contents, train
 
 
@@ -37,13 +40,54 @@ def test_runs_prints_a_table(three: Path, command: Command) -> None:
     assert code == 0
     assert err.startswith("warning: 'runs/b/metrics.csv' cannot be read as metrics.csv (")
     title, *rows = out.splitlines()
-    assert " ".join(title.split()) == "run text cell size updates seconds train loss validation loss stopped"
+    assert " ".join(title.split()) == "run text cell size updates seconds train loss validation loss MB stopped"
     found = {row.split()[0]: row.split()[1:] for row in rows}
     assert found.keys() == {"runs/a", "runs/b", "runs/deep/a"}
     assert found["runs/a"][:4] == ["novel.txt", "rnn", "4", "20"]
     assert found["runs/a"][-1] == "max_updates"
     assert found["runs/b"][:5] == ["novel.txt", "rnn", "2", "×", "4"]
     assert found["runs/b"][-1] == "damaged"
+
+
+def test_seeds_of_a_setting_have_a_line_of_their_own(folder: Path, command: Command) -> None:
+    options = EXACT | {"validation": 0.2, "max_updates": 2}
+    for name, settings in (("a", {"seed": 1}), ("b", {"seed": 2}), ("c", {"cell": "gru"}), ("d", {"seed": 2})):
+        elman.train("novel.txt", **options | settings, out=f"runs/{name}")
+    names = [row["setting"] for row in elman.list_runs(["runs/a", "runs/b", "runs/c"])]
+    assert len(set(names)) == 2
+    rows = {row["run"]: row for row in elman.list_runs("runs")}
+    losses = [rows[f"runs/{name}"]["validation_loss"] for name in "ab"]
+    line = command("runs", "runs/a", "runs/b", "runs/c").out.splitlines()[-1]
+    assert line.split()[:6] == ["2", "seeds:", "mean", "±", "sd", "novel.txt"]
+    assert f"{mean(losses):.3f} ± {stdev(losses):.3f}" in line
+    assert "seeds" not in command("runs", "runs").out  # two of its runs are the same
+
+
+def test_a_run_of_an_older_version_is_no_damaged_one(folder: Path, command: Command) -> None:
+    elman.train("novel.txt", **EXACT, max_updates=2, out="runs/old")
+    path = Path("runs/old/checkpoint.safetensors")
+    text, tensors = read_tensors(path)
+    save_tensors(path, json.loads(text) | {"format": 2}, tensors)
+    Path("runs/old/metrics.csv").write_text("update,smooth_loss\n2,80\n", "utf-8")
+    manifest = Path("runs/old/run.json")
+    manifest.write_text(manifest.read_text("utf-8").replace('"final_lr_fraction"', '"final_rate"'), "utf-8")
+    words = f"'{path}' was written by a version of Elman before 0.3.0 (format 2): use that version, or train again"
+    shown = command("runs", "runs")
+    assert (shown.err, shown.out.splitlines()[1].split()[-2:]) == (f"warning: {words}\n", ["other", "version"])
+    for arguments in (("sample", "runs/old"), ("plot", "runs/old"), ("view", "runs/old")):
+        assert_refused(command(*arguments), words)
+    assert_refused(command("train", "novel.txt", "-o", "runs/old", "--resume"), words)
+    assert command("runs", "rm", "runs/old", "--yes").code == 0
+    assert not path.parent.exists()
+
+
+def test_counts_and_the_size_on_disk_are_shown(folder: Path, command: Command) -> None:
+    elman.train("novel.txt", preset="counts", ngram_order=3, validation=0.2, out="runs/counts")
+    (row,) = elman.list_runs("runs")
+    assert row["bytes"] == sum(path.stat().st_size for path in Path("runs/counts").iterdir())
+    found = command("runs", "runs").out.splitlines()[1].split()
+    assert found[:4] == ["runs/counts", "novel.txt", "counts", "0"]
+    assert found[-2:] == [f"{row['bytes'] / 1e6:.1f}", "counts"]
 
 
 def test_runs_prints_json(three: Path, command: Command) -> None:
@@ -160,7 +204,8 @@ def test_plot_takes_directories_of_runs(three: Path, command: Command, monkeypat
     assert command("plot", "runs/a", "-o", "one.png").code == 0
     assert curves[2:] == ["a"]
     assert_refused(command("plot", "runs/b"), "'runs/b/metrics.csv' cannot be read")
-    assert_refused(command("plot", "runs/a", "--by", "lines"), "--by must be one of updates, characters (got 'lines')")
+    words = "--by must be one of updates, epochs, characters, seconds (got 'lines')"
+    assert_refused(command("plot", "runs/a", "--by", "lines"), words)
 
 
 def test_a_run_without_rows_is_skipped_with_a_warning(three: Path, command: Command, tmp_path: Path) -> None:

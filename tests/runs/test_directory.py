@@ -52,8 +52,9 @@ def test_the_files_and_the_metadata_of_a_run(corpus: Corpus, tmp_path: Path) -> 
 
 def test_the_speed_counts_the_characters_of_every_batch_row(corpus: Corpus) -> None:
     run = train(corpus, **EXACT, batch_size=3, max_updates=7)
-    row = run.metrics[0]
-    assert row.chars_per_second == pytest.approx(7 * 3 * T / row.seconds)
+    row, before = run.metrics[-1], run.metrics[-2]
+    assert (row.update, before.update) == (7, 6)
+    assert row.chars_per_second == pytest.approx(3 * T / (row.seconds - before.seconds))
     assert run.results()["chars_per_second"] == round(7 * 3 * T / run.state.seconds)
 
 

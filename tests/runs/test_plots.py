@@ -89,7 +89,9 @@ def test_the_characters_that_were_read_are_those_of_every_window_and_row() -> No
     assert figure.axes[0].get_xlabel() == "characters read"
     figure = plot_losses([curve("one"), curve("two", seq_length=100)], by="characters")
     assert np.asarray(figure.axes[0].lines[1].get_xdata()).tolist() == [7 * 200, 14 * 200]
-    with pytest.raises(ElmanError, match=r"^by must be updates or characters \(got 'letters'\)$"):
+    for unit, last in (("epochs", 1), ("seconds", 1e300)):
+        assert drawn(plot_losses([curve("one")], by=unit))["train loss"][1] == [last, 0.25]
+    with pytest.raises(ElmanError, match=r"^by must be updates, epochs, characters or seconds \(got 'letters'\)$"):
         plot_losses([curve("one")], by="letters")
 
 
@@ -102,6 +104,11 @@ LABELS: dict[str, tuple[list[LossCurve], list[str]]] = {
         ["optimizer adam, learning_rate 0.002, lines no", "optimizer adagrad, learning_rate 0.1, lines yes"],
     ),
     "both": ([curve("a", seed=1), curve("b"), curve("c")], ["seed 1", "seed 400, b", "seed 400, c"]),
+    "seeds": (
+        [curve("a", cell="gru"), *(curve("b", seed=seed) for seed in (1, 2, 3))],
+        ["cell gru, seed 400", "cell rnn, 3 seeds: mean and range"],
+    ),
+    "seeds of one setting": ([curve("b", seed=seed) for seed in (1, 2)], ["2 seeds: mean and range"]),
     "a file without its folder": (
         [curve("a", validation="/folder/held out"), curve("b", max_updates=5)],
         ["max_updates none, validation held out", "max_updates 5, validation 0"],
@@ -153,6 +160,44 @@ def test_twenty_runs_are_told_apart() -> None:
     assert len(axes.lines) == 2
 
 
+def test_seeds_of_a_setting_are_a_line_with_a_range() -> None:
+    later = [replace(row, update=row.update + 3, train_loss=row.train_loss + 1, validation_loss=None) for row in ROWS]
+    figure = plot_losses([curve("a", seed=1), LossCurve("b", later, replace(CONFIG, seed=2))])
+    (line,), (area,) = figure.axes[0].lines, figure.axes[0].collections
+    # Of the positions of the first run, 7 and 14, the second reaches the latter.
+    second = 1.5 - 0.25 * 4 / 7
+    assert np.asarray(line.get_xydata()).tolist() == [[14, pytest.approx((0.25 + second) / 2)]]
+    assert area.get_datalim(figure.axes[0].transData).get_points()[:, 1] == pytest.approx([0.25, second])
+    assert np.asarray(figure.axes[1].lines[0].get_xydata()).tolist() == [[14, 2.75]]
+
+
+def test_each_text_has_plots_of_its_own() -> None:
+    high = [replace(row, train_loss=9.0 + row.update) for row in ROWS]
+    curves = [curve("a")._replace(text="one"), LossCurve("b", high, CONFIG, "$two$")]
+    figure = plot_losses(curves)
+    assert [axes.get_title("left") for axes in figure.axes] == ["one", "", "$two$", ""]
+    assert [len(axes.lines) for axes in figure.axes] == [1] * 4
+    low, _, top, _ = (axes.get_ylim() for axes in figure.axes)
+    assert low[1] < 3 < 23 < top[1]
+
+
+def test_early_losses_do_not_determine_the_range_of_several_runs() -> None:
+    rows = [replace(ROWS[1], update=update, train_loss=100 / update, validation_loss=None) for update in range(1, 101)]
+    figure = plot_losses([LossCurve(name, rows, CONFIG) for name in "ab"])
+    assert figure.axes[0].get_ylim()[1] == pytest.approx(10, rel=0.1)
+    assert plot_losses([LossCurve("a", rows, CONFIG)]).axes[0].get_ylim()[1] > 100
+
+
+def test_a_run_is_drawn_on_given_axes() -> None:
+    from matplotlib.figure import Figure as NewFigure
+
+    axes = NewFigure().subplots(1, 2)
+    figure = plot_losses([curve("one")], ax=axes[1])
+    assert figure is axes[1].figure
+    assert [len(each.lines) for each in axes] == [0, 2]
+    assert (axes[1].get_xlabel(), axes[1].get_title("left")) == ("update", "")
+
+
 def test_single_points_have_markers() -> None:
     (axes,) = plot_losses([curve("one")]).axes
     assert [line.get_marker() for line in axes.lines] == ["", "o"]  # two rows, of which one has a validation
@@ -186,10 +231,12 @@ def test_every_run_is_visible_in_the_legend(runs: int, name: str) -> None:
 @pytest.mark.parametrize("label", ["$x$", r"$\x$", "_run", "小说", "🐈"])
 def test_a_plot_is_written_and_names_runs_as_they_are_called(tmp_path: Path, label: str) -> None:
     figure = plot_losses([curve(label), curve("other")])
-    for suffix, beginning in ((".png", b"\x89PNG\r\n"), (".svg", b"<?xml")):
+    for suffix, beginning in ((".png", b"\x89PNG\r\n"), (".svg", b"<?xml"), (".pdf", b"%PDF-")):
         save_figure(figure, tmp_path / f"figure{suffix}")
         assert (tmp_path / f"figure{suffix}").read_bytes().startswith(beginning)
     assert [text.replace(r"\$", "$") for text in legend(figure)] == [label, "other"]
+    with pytest.raises(ElmanError, match=r"^the file of a plot must end in \.eps, .*\(got 'figure\.txt'\)"):
+        save_figure(figure, tmp_path / "figure.txt")
     with pytest.raises(ElmanError, match=r"^cannot write '.*none/figure\.png' \(No such file or directory\)"):
         save_figure(figure, tmp_path / "none" / "figure.png")
 

@@ -9,10 +9,14 @@ import stat
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from statistics import mean, stdev
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -227,21 +231,45 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
 def show_runs(rows: Sequence[dict[str, Any]]) -> None:
     """Print a table of the rows of `elman.list_runs`, with a line between those that cannot be compared, and damage."""
     lines: list[Sequence[str]] = []
-    for n, row in enumerate(rows):
-        if n and any(row[name] != rows[n - 1][name] for name in ("text_sha256", "reading")):
-            lines.append(())
-        text = f"{row['text'] or ''} ({row['reading']})".removesuffix(" ()")
-        size = f"{row['layers']} × {row['hidden_size']}".removeprefix("1 × ").removeprefix("None × None")
-        losses = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("train_loss", "validation_loss"))
-        status = row["stopped"] if row["status"] == "ended" else row["status"]
-        status += f", {format_count(row['unsaved_updates'], 'update')} not saved" if row["unsaved_updates"] else ""
-        counts = f"{row['updates']:,}", f"{row['seconds']:,.1f}"
-        lines.append((row["run"], text, row["cell"] or "", size, *counts, *losses, status))
-    numbers = ("size", "updates", "seconds", "train loss", "validation loss")
+    for _, alike in groupby(rows, key=itemgetter("text_sha256", "reading")):
+        comparable = [*alike]
+        lines += [*([()] if lines else []), *map(_describe_row, comparable), *_describe_seeds(comparable)]
+    numbers = ("size", "updates", "seconds", "train loss", "validation loss", "MB")
     _print_table(("run", "text", "cell", *numbers, "stopped"), lines, numbers)
     for row in rows:
         if row["error"]:
             print(f"warning: {row['error']}", file=sys.stderr)
+
+
+LOSSES = ("train_loss", "validation_loss")
+
+
+def _describe_row(row: dict[str, Any]) -> Sequence[str]:
+    counts = f"{row['updates']:,}", f"{row['seconds']:,.1f}"
+    losses = ("" if row[name] is None else f"{row[name]:.3f}" for name in LOSSES)
+    status = row["stopped"] if row["status"] == "ended" else row["status"]
+    status += f", {format_count(row['unsaved_updates'], 'update')} not saved" if row["unsaved_updates"] else ""
+    return row["run"], *_describe_network(row), *counts, *losses, f"{row['bytes'] / 1e6:,.1f}", status
+
+
+def _describe_network(row: dict[str, Any]) -> Sequence[str]:
+    """Return the text, the cell and the size."""
+    text = f"{row['text'] or ''} ({row['reading']})".removesuffix(" ()")
+    if not row["hidden_size"]:
+        return text, "" if row["cell"] is None else "counts", ""
+    return text, row["cell"], f"{row['layers']} × {row['hidden_size']}".removeprefix("1 × ")
+
+
+def _describe_seeds(rows: Sequence[dict[str, Any]]) -> Iterator[Sequence[str]]:
+    """Yield a line for each setting of which there are several seeds, and no other run."""
+    settings = defaultdict[str, list[dict[str, Any]]](list)
+    for row in rows:
+        settings[row["setting"] or row["run"]].append(row)
+    for alike in settings.values():
+        known = [[row[name] for row in alike if row[name] is not None] for name in LOSSES]
+        losses = [f"{mean(each):.3f} ± {stdev(each):.3f}" if len(each) > 1 else "" for each in known]
+        if 1 < len(alike) == len({row["seed"] for row in alike}):
+            yield f"{len(alike)} seeds: mean ± sd", *_describe_network(alike[0]), "", "", *losses, "", ""
 
 
 def show_difference(difference: dict[str, list[Any]], first: Path, second: Path) -> None:

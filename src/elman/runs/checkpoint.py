@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from elman.config import Config
 from elman.engine import TrainState
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, VersionError, quote
 from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.network.state import State
 from elman.ngram.model import PREFIX, NgramModel, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams
-from elman.runs.snapshot import FORMAT, NO_LINE_DATA, LineData, Snapshot, describe_model
+from elman.runs.snapshot import NO_LINE_DATA, LineData, Snapshot, check_format, describe_model
 from elman.storage.files import parse_strict_json, require_finite, require_int, require_sha256, require_str
 from elman.storage.tensors import foreign_checkpoint_error, read_tensors, serialize_tensors
 from elman.text import Alphabet
@@ -132,14 +132,17 @@ def _load(path: Path) -> Checkpoint | Snapshot:
     """Return the checkpoint of a run, or the network of a file of its own."""
     json_text, tensors = read_tensors(path, PREFIX)
     try:
-        return _restore(parse_strict_json(json_text), tensors)
+        description = dict(parse_strict_json(json_text))
+        check_format(path, description)
+        return _restore(description, tensors)
+    except VersionError:
+        raise
     except (ElmanError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise foreign_checkpoint_error(path, error) from error
 
 
 def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoint | Snapshot:
-    if description["format"] != FORMAT:
-        raise ElmanError(f"format {description['format']}, but this version reads {FORMAT}")
+    require_int(description["format"], "format")
     config = Config(**description["config"])
     if config.layers > len(tensors):  # before the shapes of so many layers are listed
         raise ElmanError(f"too few arrays for {config.layers} layers")

@@ -19,6 +19,7 @@ from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
 from elman.runs.loggers import LOGGERS, MANIFEST, MAX_RECORDS
 from elman.runs.snapshot import BEST as BEST
 from elman.runs.snapshot import CHECKPOINT as CHECKPOINT
+from elman.runs.snapshot import check_format
 from elman.storage import exists
 from elman.storage.files import (
     MAX_FILE,
@@ -229,6 +230,7 @@ class RunDirectory:
         except NotADirectoryError:
             raise ElmanError(f"{quote(self.path)} is a file; {remedy}") from None
         except (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error) as error:
+            check_format(self.path / CHECKPOINT, read_description(self.path / CHECKPOINT))
             remedy = "restore a copy or train again"
             raise ElmanError(f"{quote(path)} cannot be read as {name} ({safe_message(error)}); {remedy}") from error
 

@@ -227,7 +227,7 @@ def summarize(config: Config, results: Mapping[str, Any]) -> dict[str, object]:
     """Return what a run is and how far it has come, for a table."""
     return {
         "text": results["text"],
-        "network": f"{config.layers} x {config.cell} {config.hidden_size}",
+        "network": "counts" if config.is_counts_only else f"{config.layers} x {config.cell} {config.hidden_size}",
         "updates": results["updates"],
         "seconds": round(round(results["seconds"], 3), 1),  # those of a run in memory are rounded already
         "train loss": results["train_loss"],

@@ -12,6 +12,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.config import Config, make_config
 from elman.errors import ElmanError, format_count, join_alternatives, option, quote, require_extra
@@ -34,10 +35,14 @@ STYLES = [(colour, line) for line, colour in product(("-", "--", ":", "-."), COL
 """The colour and the line style of each run; they repeat after 40 runs."""
 LOSS_COLOURS = {"smooth_loss": COLOURS[0], "train_loss": COLOURS[2], "validation_loss": COLOURS[1]}
 """The losses of a single run, in the order of its legend."""
-UNITS = {"updates": "update", "characters": "characters read"}
+UNITS = {
+    "updates": "update", "epochs": "epoch", "characters": "characters read", "seconds": "seconds spent on updates",
+}  # fmt: skip
 """The units of the horizontal axis, with its label."""
-UPDATES = "{x:,.0f}"
+TICKS = "{x:,.10g}"
 """The format of the labels of the horizontal axis."""
+EARLY = 0.1
+"""Part of a run whose losses, far above the others, do not count for the range of the vertical axis of several runs."""
 MARKERS = 60
 """Validations up to which each of them is marked."""
 LOGARITHMIC = 10
@@ -68,14 +73,15 @@ class LossCurve(NamedTuple):
         origin = manifest.corpus.name, manifest.preset, init_from
         return cls(name or directory.path.name, metrics, manifest.config, *origin)
 
-    def points(self, loss: str, by: str = "updates") -> tuple[list[int], list[float]]:
+    def points(self, loss: str, by: str = "updates") -> tuple[list[float], list[float]]:
         """Return where a loss, a column of ``metrics.csv``, is known, and the loss there, in nats per character.
 
-        `by` is the unit of the positions: ``updates``, or the ``characters`` that they have read.
+        `by` is the unit of the positions, one of `UNITS`.
         """
-        chars = self.config.chars_per_update if by == "characters" else 1
-        points = {chars * row.update: getattr(row, loss) for row in self.metrics if getattr(row, loss) is not None}
-        return list(points), list(points.values())
+        column = {"epochs": "epoch", "seconds": "seconds"}.get(by, "update")
+        factor = self.config.chars_per_update if by == "characters" else 1
+        rows = [row for row in self.metrics if getattr(row, loss) is not None]
+        return [factor * getattr(row, column) for row in rows], [getattr(row, loss) for row in rows]
 
     def settings(self) -> dict[str, Any]:
         """Return what the losses of the run depend on."""
@@ -124,8 +130,25 @@ def _describe_limits(config: Config) -> str:
     return f"{'at most ' if len(limits) > 1 else ''}{join_alternatives(limits)}"
 
 
-def label_runs(curves: Sequence[LossCurve]) -> list[str]:
-    """Return a unique label for each run: the settings in which they differ and, where these are the same, its name."""
+Group = Sequence[LossCurve]
+"""Runs that are drawn as one line: those that differ in their seed alone."""
+
+
+def group_seeds(curves: Sequence[LossCurve]) -> list[Group]:
+    """Return runs of one setting with different seeds as a group, and every other run as a group of its own."""
+    found = dict[str, list[LossCurve]]()
+    for curve in curves:
+        found.setdefault(repr(curve.settings() | {"seed": None}), []).append(curve)
+    groups = list[Group]()
+    for alike in found.values():
+        has_seeds = len({curve.config.seed for curve in alike}) == len(alike)
+        groups += [alike] if has_seeds else [[curve] for curve in alike]
+    return groups
+
+
+def label_runs(groups: Sequence[Group]) -> list[str]:
+    """Return a unique label for each group: the settings in which they differ and, where these are the same, a name."""
+    curves = [group[0] for group in groups]
     runs = [curve.settings() for curve in curves]
     differing = [name for name in runs[0] if any(run[name] != runs[0][name] for run in runs)]
     if "max_seconds" in differing:  # from which it may follow
@@ -133,7 +156,11 @@ def label_runs(curves: Sequence[LossCurve]) -> list[str]:
     if "preset" in differing:
         differing = [name for name in differing if not all(_follows_preset(curve, name) for curve in curves)]
     parts = [[f"{name}\N{NO-BREAK SPACE}{format_setting(run[name])}" for name in differing] for run in runs]
-    labels = [fill(", ".join(of_run), LABEL_WIDTH) for of_run in parts]
+    for group, of_group in zip(groups, parts, strict=True):
+        if len(group) > 1:
+            of_group[:] = [part for part in of_group if not part.startswith("seed\N{NO-BREAK SPACE}")]
+            of_group.append(f"{len(group)} seeds: mean and range")
+    labels = [fill(", ".join(of_group), LABEL_WIDTH) for of_group in parts]
     names = [curve.name if labels.count(label) > 1 else "" for label, curve in zip(labels, curves, strict=True)]
     return [", ".join(filter(None, both)) for both in zip(labels, names, strict=True)]
 
@@ -155,20 +182,24 @@ def format_setting(value: Any) -> str:
     return "none" if value in (None, "") else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def plot_losses(curves: Sequence[LossCurve], *, smooth: bool = False, by: str = "updates") -> Figure:
+def plot_losses(
+    curves: Sequence[LossCurve], *, smooth: bool = False, by: str = "updates", ax: Axes | None = None
+) -> Figure:
     """Plot the losses of runs in nats per character.
 
     Parameters
     ----------
     curves : sequence of LossCurve
         A single run has its smooth loss (from 10,000 updates on), its train and its validation loss in one plot, under
-        its setting. Several runs have a plot of the train losses and one of the validation losses, and a colour and a
-        line style each.
+        its setting. Several runs have a plot of the train losses and one of the validation losses for each text; those
+        that differ in their seed alone are one line, the mean, in an area from the lowest to the highest loss.
     smooth : bool
         Plot the smooth loss in place of the train loss, with a second axis in nats per window if all runs have the same
         sequence length.
     by : str
-        The unit of the horizontal axis: ``updates``, or the ``characters`` that they have read.
+        The unit of the horizontal axis: ``updates``, ``epochs``, ``characters`` that were read, or ``seconds``.
+    ax : matplotlib.axes.Axes, optional
+        Where a single run is drawn, without its setting; by default in a new figure.
 
     Raises
     ------
@@ -180,56 +211,87 @@ def plot_losses(curves: Sequence[LossCurve], *, smooth: bool = False, by: str = 
     if not any(curve.metrics for curve in curves):
         reason = "a run of counts alone has none, another has none before its first row"
         raise ElmanError(f"there are no losses to plot: {reason}")
-    figure = _plot_run(curves[0], smooth, by) if len(curves) == 1 else _plot_runs(curves, smooth, by)
+    axes = _plot_run(curves[0], smooth, by, ax) if len(curves) == 1 else _plot_runs(curves, smooth, by)
     T, *others = {curve.config.seq_length for curve in curves}
     if smooth and not others:  # the sums over windows of T characters
-        axis = figure.axes[0].secondary_yaxis("right", functions=(partial(np.multiply, T), partial(np.multiply, 1 / T)))
+        axis = axes.secondary_yaxis("right", functions=(partial(np.multiply, T), partial(np.multiply, 1 / T)))
         axis.set_ylabel(f"nats per window of {format_count(T, 'character')}")
-    return figure
+    return axes.figure  # type: ignore[return-value]
 
 
-def _plot_run(curve: LossCurve, smooth: bool, by: str) -> Figure:
-    figure, (axes,) = create_figure("loss, nats per character", x=UNITS[by])
+def _plot_run(curve: LossCurve, smooth: bool, by: str, axes: Axes | None) -> Axes:
+    """Draw a run, by default in a new figure; return the axes."""
+    label = "loss, nats per character"
+    if axes is None:
+        _, (axes,) = create_figure(label, x=UNITS[by])
+        axes.set_title(fill(describe_setting(curve.config), SETTING_WIDTH), fontsize=7, color="#555555", loc="left")
+    else:
+        _label_axes(axes, label, UNITS[by])
     # Until it has averaged many updates, the smooth loss lags far behind.
     is_short = not smooth and curve.metrics[-1].update < SMOOTH_UPDATES
     omitted = "train_loss" if smooth else "smooth_loss" if is_short else ""
     for loss, colour in LOSS_COLOURS.items():
         if loss != omitted and curve.points(loss)[0]:
-            _draw(axes, curve, loss, by, color=colour, label=loss.replace("_", " "))
+            _draw(axes, [curve], loss, by, color=colour, label=loss.replace("_", " "))
     axes.legend(frameon=False)
-    axes.set_title(fill(describe_setting(curve.config), SETTING_WIDTH), fontsize=7, color="#555555", loc="left")
-    return figure
+    return axes
 
 
-def _plot_runs(curves: Sequence[LossCurve], smooth: bool, by: str) -> Figure:
+def _plot_runs(curves: Sequence[LossCurve], smooth: bool, by: str) -> Axes:
+    """Draw runs in a new figure, with a row for each text, as losses of different texts cannot be compared."""
     losses = ["smooth_loss" if smooth else "train_loss"]
     if any(curve.points("validation_loss")[0] for curve in curves):
         losses.append("validation_loss")
     labels = [f"{loss.replace('_', ' ')}, nats per character" for loss in losses]
-    figure, plots = create_figure(*labels, x=UNITS[by])
+    groups, texts = group_seeds(curves), [*dict.fromkeys(curve.text for curve in curves)]
+    figure, plots = create_figure(*labels, x=UNITS[by], rows=len(texts))
     lines = []
-    for n, curve in enumerate(curves):
+    for n, group in enumerate(groups):
+        row = len(losses) * texts.index(group[0].text)
         colour, line = STYLES[n % len(STYLES)]
         style = {"color": colour, "linestyle": line}
-        drawn = [_draw(axes, curve, loss, by, **style) for loss, axes in zip(losses, plots, strict=True)]
+        drawn = [_draw(axes, group, loss, by, **style) for loss, axes in zip(losses, plots[row:], strict=False)]
         lines += drawn[0]
-    lengths = [max(curve.points(losses[0], by)[0]) for curve in curves if curve.metrics]
+    for text, axes in zip(texts, plots[:: len(losses)], strict=True):
+        axes.set_ylim(top=_highest([curve for curve in curves if curve.text == text], losses))
+        if len(texts) > 1:
+            axes.set_title(text, loc="left", parse_math=False)
+    lengths = [curve.points(losses[0], by)[0][-1] for curve in curves if curve.metrics]
     for axes in plots if lengths and max(lengths) >= LOGARITHMIC * min(lengths) else ():
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(UPDATES)
+        axes.xaxis.set_major_formatter(TICKS)
     # Labelled here and not at the lines, where matplotlib would leave out labels that begin with _.
-    legend = figure.legend(lines, label_runs(curves), frameon=False, loc="outside right upper")
+    legend = figure.legend(lines, label_runs(groups), frameon=False, loc="outside right upper")
     for label in legend.get_texts():
         label.set_parse_math(False)
     _make_room(figure, legend)
-    return figure
+    return plots[0]
 
 
-def _draw(axes: Axes, curve: LossCurve, loss: str, by: str, **style: Any) -> list[Line2D]:
-    """Draw a loss, with a marker at each point if there are few: a line through one is invisible."""
-    points = curve.points(loss, by)
-    marker = "o" if len(points[0]) <= (MARKERS if loss == "validation_loss" else 1) else ""
-    return axes.plot(*points, linewidth=1.3, marker=marker, markersize=3, **style)
+def _highest(curves: Sequence[LossCurve], losses: Sequence[str]) -> float | None:
+    """Return the top of the vertical axis, above all losses but early ones; None for the default."""
+    points = [(curve, *point) for curve in curves for loss in losses for point in zip(*curve.points(loss), strict=True)]
+    later = [loss for curve, update, loss in points if update >= EARLY * curve.metrics[-1].update]
+    margin = 0.05 * (max(later) - min(later)) if later else 0.0
+    return max(later) + margin if margin else None
+
+
+def _draw(axes: Axes, group: Group, loss: str, by: str, **style: Any) -> list[Line2D]:
+    """Draw the mean of a loss and its range, with markers if there are few points: a line through one is invisible."""
+    x, losses = _align([np.array(curve.points(loss, by)) for curve in group])
+    if len(group) > 1:
+        axes.fill_between(x, losses.min(axis=0), losses.max(axis=0), color=style["color"], alpha=0.2, linewidth=0)
+    marker = "o" if len(x) <= (MARKERS if loss == "validation_loss" else 1) else ""
+    return axes.plot(x, losses.mean(axis=0), linewidth=1.3, marker=marker, markersize=3, **style)
+
+
+def _align(curves: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the positions (n,) of the first curve that all curves reach, and the interpolated losses there (G, n)."""
+    curves = [curve for curve in curves if curve.size] or [*curves[:1]]
+    x = curves[0][0]
+    if len(curves) > 1:
+        x = x[(x >= max(curve[0, 0] for curve in curves)) & (x <= min(curve[0, -1] for curve in curves))]
+    return x, np.array([np.interp(x, *curve) if len(x) else x for curve in curves])
 
 
 def _make_room(figure: Figure, legend: Legend) -> None:
@@ -242,21 +304,26 @@ def _make_room(figure: Figure, legend: Legend) -> None:
     figure.set_size_inches(width + needed.width / figure.dpi, max(height, needed.height / figure.dpi + 0.2))
 
 
-def create_figure(*labels: str, x: str = UNITS["updates"]) -> tuple[Figure, list[Axes]]:
-    """Return a figure with plots next to each other, whose vertical axes have these labels, over `x`."""
+def create_figure(*labels: str, x: str = UNITS["updates"], rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure with rows of plots, row by row, whose vertical axes have these labels, over `x`."""
     with require_extra("plot"):
         from matplotlib.figure import Figure
-    figure = Figure(figsize=(8 if len(labels) == 1 else 13, 4.5), layout="constrained")
+    height = 4.5 if rows == 1 else 3.5 * rows
+    figure = Figure(figsize=(8 if len(labels) == 1 else 13, height), layout="constrained")
     # A notebook shows it once: IPython prefers its own formatter, which %matplotlib inline registers.
     figure._repr_png_ = partial(render_figure, figure)  # type: ignore[attr-defined]
-    plots = list(figure.subplots(1, len(labels), sharex=True, sharey=True, squeeze=False)[0])
-    for axes, label in zip(plots, labels, strict=True):
-        axes.set_xlabel(x)
-        axes.set_ylabel(label)
-        axes.xaxis.set_major_formatter(UPDATES)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+    plots = list(figure.subplots(rows, len(labels), sharex=True, sharey="row", squeeze=False).flat)
+    for n, axes in enumerate(plots):
+        _label_axes(axes, labels[n % len(labels)], x)
     return figure, plots
+
+
+def _label_axes(axes: Axes, label: str, x: str) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_formatter(TICKS)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def render_figure(figure: Figure, format: str = "png", dpi: int = 100) -> bytes:
@@ -269,5 +336,8 @@ def render_figure(figure: Figure, format: str = "png", dpi: int = 100) -> bytes:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's suffix, PNG or SVG."""
+    """Write a figure in the format of the path's suffix, one of Matplotlib's."""
+    suffixes = [f".{suffix}" for suffix in figure.canvas.get_supported_filetypes()]
+    if path.suffix not in suffixes:
+        raise ElmanError(f"the file of a plot must end in {join_alternatives(suffixes)} (got {quote(path.name)})")
     replace_file(path, render_figure(figure, path.suffix.lstrip("."), dpi=150))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.config import Config
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, VersionError, quote
 from elman.network.parameters import Array, Parameters
 from elman.ngram.model import describe_ngrams, ngram_tensors
 from elman.storage.files import replace_file
@@ -34,6 +34,8 @@ CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 METADATA_KEY = "elman"
 """The key of the metadata in an exported file."""
 FORMAT = 1
+BEFORE_0_3 = 2
+"""The format of the versions before 0.3.0, so that the next one is 3."""
 LINE_HASHES, LINE_SCORES = "line_hashes", "line_scores"
 LINE_SCORES_SHAPE = 5, 1001
 """The aggregations of `elman.model.score_lines`, and quantiles from 0 to 1 in steps of a thousandth."""
@@ -100,6 +102,16 @@ class Snapshot:
         description = describe_model(self.config, self.alphabet, self.parameters) | {"network": self.describe()}
         tensors = {**self.parameters, "h": self.h, **ngram_tensors(self.parameters.ngrams), **self.lines.tensors()}
         return b"".join(serialize_tensors(json.dumps(description), tensors))
+
+
+def check_format(path: Path, description: dict[str, Any]) -> None:
+    """Raise VersionError if a file, by its description, was written by a version of Elman with another format."""
+    found = description.get("format", FORMAT)
+    if found == BEFORE_0_3:
+        remedy = "use that version, or train again"
+        raise VersionError(f"{quote(path)} was written by a version of Elman before 0.3.0 (format {found}): {remedy}")
+    if type(found) is int and found != FORMAT:
+        raise VersionError(f"{quote(path)} was written by a newer version of Elman (format {found}): update Elman")
 
 
 def infer_config(alphabet: Alphabet, parameters: Parameters, masker: Masker | None) -> Config:

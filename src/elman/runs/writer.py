@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from elman.errors import ElmanError, LockedError, option, quote
+from elman.errors import ElmanError, LockedError, VersionError, option, quote
 from elman.runs.checkpoint import Checkpoint, serialize_checkpoint
 from elman.runs.directory import BEST, CHECKPOINT, FILES, LOCK, PLOT, RunDirectory, RunManifest
 from elman.runs.history import Metrics, Sample
@@ -233,7 +233,8 @@ def remove_run(path: Path) -> None:
 def _require_own_checkpoint(files: RunDirectory) -> None:
     """Raise ElmanError if the checkpoint may be a file of another program."""
     if files.manifest_if_valid() is None:
-        files.load()
+        with suppress(VersionError):
+            files.load()
 
 
 def _remove_optional(path: Path) -> None:

@@ -22,6 +22,7 @@ from elman.text import Corpus
 from elman.text.kinds import TextKind
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from elman.model import Model
@@ -137,11 +138,11 @@ class Run:
         rows |= {name: getattr(self, name) or None for name in ("stopped", "advice")}
         return render_table("Run" if self.directory is None else f"Run {self.directory.path}", rows)
 
-    def plot(self, *, smooth: bool = False, by: str = "updates") -> Figure:
+    def plot(self, *, smooth: bool = False, by: str = "updates", ax: Axes | None = None) -> Figure:
         """Return a figure of the losses, see ``elman.runs.plots.plot_losses``; requires the extra ``plot``."""
         from elman.runs.plots import LossCurve, plot_losses
 
-        return plot_losses([LossCurve(self.corpus.name, self.metrics, self.config)], smooth=smooth, by=by)
+        return plot_losses([LossCurve(self.corpus.name, self.metrics, self.config)], smooth=smooth, by=by, ax=ax)
 
     @property
     def epochs(self) -> float:

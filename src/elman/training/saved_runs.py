@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,16 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from elman.config import Config
-from elman.errors import ElmanError, format_count, quote
+from elman.errors import ElmanError, VersionError, format_count, quote
 from elman.model import Model
 from elman.model.loading import load
-from elman.runs.directory import RunDirectory
+from elman.runs.directory import RunDirectory, RunManifest
 from elman.runs.history import Metrics, Records, Sample, summarize
+from elman.runs.plots import LossCurve, plot_losses
 from elman.runs.writer import DirectoryLock
-from elman.storage import exists, is_directory
+from elman.storage import exists, is_directory, is_file
 from elman.text.sources import locate_source
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _T = TypeVar("_T")
@@ -90,11 +94,9 @@ class SavedRun:
         directory = RunDirectory(self.path)
         return directory.load().selected.validation_loss if directory.holds_run() else None
 
-    def plot(self, *, smooth: bool = False, by: str = "updates") -> Figure:
+    def plot(self, *, smooth: bool = False, by: str = "updates", ax: Axes | None = None) -> Figure:
         """Return a figure of the losses, see ``elman.runs.plots.plot_losses``; requires the extra ``plot``."""
-        from elman.runs.plots import LossCurve, plot_losses
-
-        return plot_losses([LossCurve(self.path.name, self.metrics, self.config)], smooth=smooth, by=by)
+        return plot_losses([LossCurve(self.path.name, self.metrics, self.config)], smooth=smooth, by=by, ax=ax)
 
     @cached_property
     def _row(self) -> dict[str, Any]:
@@ -189,7 +191,7 @@ def find_runs(directory: Path) -> list[Path]:
 
 def summarize_run(path: Path) -> dict[str, Any]:
     """Return the row of a run from what can be read of it: as it is saved, where it has a checkpoint."""
-    directory, errors = RunDirectory(path), list[str]()
+    directory, errors = RunDirectory(path), list[ElmanError]()
     is_running = DirectoryLock(path).is_held()
     checkpoint = _attempt(directory.load, errors)
     manifest = _attempt(directory.manifest, errors)
@@ -200,12 +202,14 @@ def summarize_run(path: Path) -> dict[str, Any]:
     saved = [row for row in metrics if row.update <= update]
     has_ended, selected = checkpoint and manifest and manifest.stopped, checkpoint and checkpoint.selected
     settings = {name: getattr(config, name, None) for name in READING}
+    problem = "other version" if any(isinstance(error, VersionError) for error in errors) else "damaged"
     return {
         "run": str(path),
         "text": manifest.corpus.name if manifest else None,
         "text_sha256": manifest.corpus.sha256 if manifest else checkpoint.corpus_sha256 if checkpoint else None,
         "reading": ", ".join(f"{name} {value}".removesuffix(" True") for name, value in settings.items() if value),
-        **{name: getattr(config, name, None) for name in ("cell", "layers", "hidden_size")},
+        **{name: getattr(config, name, None) for name in ("cell", "layers", "hidden_size", "seed")},
+        "setting": config and manifest and _name_setting(manifest),
         "updates": update,
         "unsaved_updates": metrics[-1].update - update if len(saved) < len(metrics) else 0,
         "seconds": last.seconds if last else 0.0,
@@ -213,9 +217,17 @@ def summarize_run(path: Path) -> dict[str, Any]:
         "validation_loss": selected and selected.validation_loss,
         "kept_update": selected and selected.update,
         "stopped": manifest.stopped if manifest else "",
-        "status": "running" if is_running else "damaged" if errors else "ended" if has_ended else "incomplete",
-        "error": "" if is_running or not errors else errors[0],
+        "bytes": sum(each.stat().st_size for each in path.iterdir() if is_file(each)),
+        "status": "running" if is_running else problem if errors else "ended" if has_ended else "incomplete",
+        "error": "" if is_running or not errors else str(errors[0]),
     }
+
+
+def _name_setting(manifest: RunManifest) -> str:
+    """Return a short name of the text and the settings of a run, which is the same for all seeds."""
+    settings = LossCurve("", (), manifest.config).settings() | {"seed": None}
+    origin = manifest.corpus.sha256, manifest.init_from and manifest.init_from.sha256
+    return hashlib.sha256(json.dumps([*origin, settings], sort_keys=True).encode()).hexdigest()[:8]
 
 
 def compare_settings(first: Path, second: Path) -> dict[str, list[Any]]:
@@ -237,11 +249,11 @@ def _list_settings(path: Path) -> dict[str, Any]:
     }
 
 
-def _attempt(read: Callable[[], _T], errors: list[str]) -> _T | None:
+def _attempt(read: Callable[[], _T], errors: list[ElmanError]) -> _T | None:
     try:
         return read()
     except ElmanError as error:
-        errors.append(str(error))
+        errors.append(error)
         return None
 
 

@@ -94,8 +94,8 @@ def diff(first: Path, second: Path, /, *, as_json: Json = False) -> int:
 def plot(
     *runs: Path,
     smooth: Flag = False,
-    by: Annotated[Literal["updates", "characters"], ANY_CASE] = "updates",
-    out: Out = Path("smooth_loss.png"),
+    by: Annotated[Literal["updates", "epochs", "characters", "seconds"], ANY_CASE] = "updates",
+    out: Out = Path("losses.png"),
 ) -> int:
     """Plot the losses of one or several runs.
 
@@ -106,16 +106,14 @@ def plot(
     smooth
         Plot the smooth loss, also in nats per window, in place of the train loss.
     by
-        Unit of the horizontal axis: updates, or the characters that they have read.
+        Unit of the horizontal axis: updates, epochs, characters read, or seconds spent on updates.
     out
-        Image file to write, .png or .svg.
+        File to write, such as .png, .svg or .pdf.
     """
     from elman.cli.parameters import read_runs
     from elman.runs.directory import RunDirectory
     from elman.runs.plots import LossCurve, plot_losses, save_figure
 
-    if out.suffix not in (".png", ".svg"):
-        raise ElmanError(f"--out must end in .png or .svg (got {quote(out.name)})")
     curves = read_runs(runs, lambda path, name: LossCurve.of_directory(RunDirectory(path), name))
     save_figure(plot_losses(curves, smooth=smooth, by=by), out)
     print(out)
