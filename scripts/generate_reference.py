@@ -263,9 +263,11 @@ def error_statuses() -> str:
 
 
 def _document() -> dict[str, Any]:
-    """Return the OpenAPI document of a server of a small model."""
+    """Return the OpenAPI document of a server of a small model, of lines and with a prior, which has every argument."""
     ngrams = count_ngrams(np.array([0, 1], np.uint8), NgramSpec(2, 1))
-    parameters = initial_parameters(Architecture(2, 1), 0.1, np.random.RandomState(0), np.float32, ngrams=ngrams)
+    parameters = initial_parameters(
+        Architecture(2, 1, reset_at=0), 0.1, np.random.RandomState(0), np.float32, ngrams=ngrams
+    )
     state = parameters.architecture.zero_state(np.float32)
     model = Model(Alphabet("ab"), parameters, state, get_engine("numpy"))
     return describe_app({"novel": model}, Settings())

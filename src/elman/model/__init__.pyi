@@ -1,6 +1,9 @@
 from elman.model.adaptation import Adaptation as Adaptation
 from elman.model.adaptation import OnProgress as OnProgress
 from elman.model.generate import StopSequenceFilter as StopSequenceFilter
+from elman.model.lines import LINE_OPTIONS as LINE_OPTIONS
+from elman.model.lines import LineFilter as LineFilter
+from elman.model.lines import LineLimits as LineLimits
 from elman.model.loading import BUILTIN as BUILTIN
 from elman.model.loading import BuiltinModel as BuiltinModel
 from elman.model.loading import check_is_model as check_is_model

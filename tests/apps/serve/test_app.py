@@ -17,6 +17,7 @@ from jsonschema_rs import Draft202012Validator
 from elman.apps.serve.app import Schema, describe_app
 from elman.apps.serve.settings import Settings
 from elman.model import Model
+from elman.model.lines import LINE_OPTIONS
 from elman.network.sampling import list_sampling_options
 from support.random_model import random_prior_model
 from support.server import NAME, serving, tiny
@@ -58,7 +59,8 @@ def test_every_argument_is_described() -> None:
     arguments |= {"adapt", "user", "best_of", "suffix", "presence_penalty", "frequency_penalty", "logit_bias"}
     several = describe_app({NAME: tiny(), "other": tiny()}, LIMITS)["components"]["schemas"]["CompletionRequest"]
     request = described()["components"]["schemas"]["CompletionRequest"]
-    assert set(request["properties"]) == set(several["properties"]) == arguments | sampling
+    lines = {each.name for each in LINE_OPTIONS}
+    assert set(request["properties"]) == set(several["properties"]) == arguments | sampling | lines
     assert (request.get("required", []), several["required"]) == ([], ["model"])
     assert request["properties"]["model"]["anyOf"][0]["enum"] == [NAME]
 

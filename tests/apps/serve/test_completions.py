@@ -81,6 +81,35 @@ def test_a_model_of_lines_completes_a_line() -> None:
         assert [choice["finish_reason"] for choice in choices] == ["stop"] * 3
 
 
+def test_lines_are_drawn_until_they_are_within_the_limits() -> None:
+    options: dict[str, Any] = {"lines": True, "engine": "numpy", "seq_length": 5, "max_updates": 20}
+    model = train(Corpus.from_text("anna\nbell\ncarl\n"), **options).model
+    limits: dict[str, Any] = {"min_length": 3, "max_length": 6, "unique": True, "new_only": True}
+    with serving(model, max_characters=3000, max_tokens=100) as client:
+        for prompt in ("", "ca"):
+            found = complete(client, prompt, seed=7, n=5, logprobs=1, **limits)["choices"]
+            assert {choice["text"] for choice in found} == {*model.samples(5, prompt=prompt, seed=7, **limits)}
+            assert {choice["finish_reason"] for choice in found} == {"stop"}
+            assert all("".join(choice["logprobs"]["tokens"]) == choice["text"] for choice in found)
+            body = {"prompt": prompt, "stream": True, "seed": 7, "n": 5} | limits
+            texts_by_index: dict[int, str] = {}
+            for event in client.post("/v1/completions", json=body).text.split("\n\n")[:-2]:
+                (choice,) = json.loads(event.removeprefix("data: "))["choices"]
+                texts_by_index[choice["index"]] = texts_by_index.get(choice["index"], "") + choice["text"]
+            assert texts_by_index == {choice["index"]: choice["text"] for choice in found}
+        for body, words in (
+            ({"n": 9, "max_length": 1, "unique": True}, "lines, then reached the limit of --max-characters: relax "),
+            ({"min_length": 3, "max_length": 2}, "min_length must be at most max_length (got 3 and 2)"),
+            ({"max_length": 2, "prompt": "anna"}, "the prompt is longer than max_length=2 (got 4)"),
+            ({"unique": 1}, "unique must be a valid boolean"),
+        ):
+            response = client.post("/v1/completions", json={"temperature": 0.1} | body)
+            assert (response.status_code, words in response.json()["error"]["message"]) == (400, True), response.text
+    with serving() as client:
+        message = post(client, max_length=3).json()["error"]["message"]
+        assert message.startswith("max_length requires a model of independent lines")
+
+
 def test_several_sequences_per_prompt_of_several_prompts(client: httpx.Client) -> None:
     response = complete(client, ["the ", "rain"], n=3, seed=5, max_tokens=20)
     assert [choice["index"] for choice in response["choices"]] == list(range(6))

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from itertools import groupby, islice
+from itertools import count, groupby, islice, repeat
 from operator import attrgetter
 from typing import Annotated, Literal, NotRequired
 
@@ -27,6 +27,7 @@ from elman.apps.serve.sequence import (
     CharLogprobs,
     Finish,
     GenerationJob,
+    LineDraws,
     Prompt,
     Sequence,
     SequenceDelta,
@@ -35,7 +36,7 @@ from elman.apps.serve.sequence import (
 from elman.apps.serve.streaming import StreamedResponse
 from elman.engine import Indices
 from elman.errors import ElmanError
-from elman.model import StopSequenceFilter, check_finite
+from elman.model import LineFilter, StopSequenceFilter, check_finite
 
 EVENTS = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
@@ -103,7 +104,10 @@ async def complete(request: Request) -> ASGIApp:
         message = f"adapt requires a model with n-gram counts, which {served.name} does not have"
         raise APIError(400, message, "invalid_value", "adapt")
     prompts = [served.encode(prompt) for prompt in body.prompts]
-    job = create_job(served, body, prompts)
+    try:
+        job = create_job(served, body, prompts)
+    except ElmanError as error:  # in the limits of lines
+        raise APIError(400, str(error), "invalid_value") from None
     builder = CompletionBuilder(served, body, job, [len(prompt) for prompt in prompts])
     if body.stream:
         chunks, media_type = builder.events(), f"{EVENTS}; charset=utf-8"
@@ -120,17 +124,24 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
     # With a seed, the sequences are those that `Model.samples` generates with that seed.
     model, sequences = served.model, list[Sequence]()
     # NumPy requires a seed that is not negative.
-    seed = None if body.seed is None else body.seed % (2 * SEED)
+    seed, limits = None if body.seed is None else body.seed % (2 * SEED), body.limits
+    # A line that is not kept is replaced by one that takes the next seed.
+    further = repeat(None) if seed is None else count(seed + body.n * len(prompts))
     for prompt, indices in zip(body.prompts, prompts, strict=True):
         echo = "" if not body.echo else prompt if isinstance(prompt, str) else model.alphabet.decode(indices)
         indices = indices if len(indices) else model.alphabet.encode(model.alphabet.start_char)
-        shared = Prompt(indices, echo, is_counted=bool(body.adapt))
+        shared, length, draws = Prompt(indices, echo, is_counted=bool(body.adapt)), body.max_tokens, None
+        if limits is not None:
+            text = prompt if isinstance(prompt, str) else model.alphabet.decode(indices)
+            keep = LineFilter(model, text, limits)
+            draws = LineDraws(keep, body.n, further, served.settings.max_characters // len(prompts))
+            length = keep.limit(length)
         sequences += (
             Sequence(
-                index, shared, model.alphabet, model.state, body.max_tokens, body.sampling,
+                index, shared, model.alphabet, model.state, length, body.sampling,
                 generator=np.random.default_rng(None if seed is None else seed + index),
                 stops=StopSequenceFilter((*body.stops, "\n") if model.is_of_lines else body.stops),
-                num_logprobs=body.logprobs,
+                num_logprobs=body.logprobs, draws=draws,
             )
             for index in range(len(sequences), len(sequences) + body.n)
         )  # fmt: skip

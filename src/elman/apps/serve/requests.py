@@ -27,7 +27,7 @@ from starlette.requests import Request
 from elman.apps.serve.responses import JSON, APIError, shutdown_error
 from elman.apps.serve.settings import Settings
 from elman.errors import quote, shorten
-from elman.model import Model
+from elman.model import LINE_OPTIONS, LineLimits, Model
 from elman.network import SamplingOption, SamplingParams, list_sampling_options
 
 _DISCARD_FACTOR = 16
@@ -197,6 +197,11 @@ class CompletionRequest(RequestBody):
         return SamplingParams(**{option.name: getattr(self, option.name) for option in list_sampling_options()})
 
     @property
+    def limits(self) -> LineLimits | None:
+        """Which lines are kept, None if all are."""
+        return LineLimits.take({each.name: getattr(self, each.name) for each in LINE_OPTIONS})
+
+    @property
     def prompts(self) -> list[Prompt]:
         """The prompts."""
         is_one = isinstance(self.prompt, str) or isinstance(self.prompt[0], int)
@@ -239,6 +244,12 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     length = Annotated[int, Field(ge=0, le=settings.max_tokens), Integral]
     default = min(DEFAULT_MAX_TOKENS, settings.max_tokens)
     generation = {option.name: _sampling_field(option) for option in list_sampling_options()}
+    has_lines = any(model.is_of_lines for model in models.values())
+    for each in LINE_OPTIONS:
+        kind: Any = bool if each.hint is bool else Annotated[int, Field(ge=0), Integral]
+        no_effect = WithJsonSchema({"type": "null"} if each.default is None else {"const": each.default})
+        kind = kind if has_lines else Annotated[kind, no_effect]
+        generation[each.name] = _field(kind, each.default, f"{each.help} {NOT_OPENAI}")
     generation["max_tokens"] = _field(length, default, "Maximum number of characters to generate.")
     counted = Counted if is_counted else Annotated[Counted, WithJsonSchema({"type": "null"})]
     about = f"The n-gram prior, which the model must have, also counts the prompt. {NOT_OPENAI}"

@@ -7,15 +7,17 @@ k  most likely characters to report at every position
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.apps.serve.responses import APIError
 from elman.engine import Indices
-from elman.model import StopSequenceFilter, top_k
+from elman.model import LineFilter, StopSequenceFilter, top_k
 from elman.network import Array, SamplingParams, State, log_softmax
 from elman.text import Alphabet
 
@@ -79,7 +81,7 @@ class Prompt:
     def release_counts(self) -> None:
         """Remove the counts from the states of its sequences, which have ended but exist as long as their request."""
         for sequence in self.sequences:
-            sequence.state = sequence.state.forget_history()
+            sequence.state, sequence.origin = sequence.state.forget_history(), None
 
     def next_chunk(self, n: int) -> Indices:
         """Return up to n characters to read next."""
@@ -100,6 +102,24 @@ class Prompt:
 
 
 @dataclass(eq=False)
+class LineDraws:
+    """What the sequences of a prompt need to draw lines until each has one that is kept."""
+
+    keep: LineFilter
+    count: int  # sequences
+    seeds: Iterator[int | None]  # of the lines after the first of each
+    left: int  # characters that may be drawn in vain
+
+    def next_generator(self, drawn: int) -> np.random.Generator:
+        """Return the generator of another line after one of so many characters; an `APIError` if all are drawn."""
+        self.left -= drawn
+        if self.left < 0:
+            message = self.keep.failure(len(self.keep.kept), self.count, "then reached the limit of --max-characters")
+            raise APIError(400, message, "lines_not_found")
+        return np.random.default_rng(next(self.seeds))
+
+
+@dataclass(eq=False)
 class Sequence:
     """The characters that are generated after a prompt, to whose sequences this one is added."""
 
@@ -112,6 +132,7 @@ class Sequence:
     generator: np.random.Generator  # of this sequence alone
     stops: StopSequenceFilter
     num_logprobs: int | None  # k; None if no log-probabilities are requested
+    draws: LineDraws | None = None  # None if every text is kept
     job: GenerationJob = field(init=False)
     x: int = field(init=False)  # the character that the next generating step reads
     is_started: bool = False  # whether a character has been generated
@@ -120,6 +141,8 @@ class Sequence:
     emitted: int = 0  # characters delivered to the request, counted by the batcher's thread
     sent: int = 0  # characters sent to the client, counted by the request, in the thread of the event loop
     _held_logprobs: list[CharLogprobs] = field(default_factory=list)
+    _held_line: list[SequenceDelta] = field(default_factory=list)  # until it ends, if it may be rejected
+    origin: tuple[State, int] | None = None  # the state and what remained before the first character, to draw again
 
     def __post_init__(self) -> None:
         self.prompt.sequences.append(self)
@@ -142,6 +165,8 @@ class Sequence:
     def append(self, characters: NDArray[np.intp], state: State, o: Array | None) -> list[SequenceDelta]:
         """Append generated characters (n,); `state` is the one before the last of them is read."""
         # Where log-probabilities are requested, `o` (n, K) has the logits that each was sampled from.
+        if self.draws is not None and self.origin is None:
+            self.origin = self.state, self.remaining
         characters = characters[: self.remaining]
         n = len(characters)
         self.is_started, self.x, self.state, self.remaining = True, int(characters[-1]), state, self.remaining - n
@@ -159,8 +184,31 @@ class Sequence:
         """Return the delta to deliver to the request, if there is any."""
         finish: Finish | None = "stop" if is_stopped else None if self.prompt.unread or self.remaining else "length"
         self.is_finished = finish is not None
-        self.emitted += len(delta.text)
-        return [replace(delta, finish=finish)] if delta.text or finish else []
+        deltas = [replace(delta, finish=finish)] if delta.text or finish else []
+        if self.draws is not None and not delta.is_prompt:
+            deltas = self._keep_line(self.draws, deltas)
+        self.emitted += sum(len(each.text) for each in deltas)
+        return deltas
+
+    def _keep_line(self, draws: LineDraws, deltas: list[SequenceDelta]) -> list[SequenceDelta]:
+        """Return a line once it has ended and is kept; in place of another, begin one more."""
+        self._held_line += deltas
+        if not self.is_finished:
+            return []
+        assert self.origin is not None
+        line, self._held_line, self._held_logprobs, drawn = self._held_line, [], [], self.origin[1] - self.remaining
+        if line[-1].finish == "stop" and draws.keep.accepts("".join(each.text for each in line)):
+            return line
+        try:
+            self.generator = draws.next_generator(drawn)
+        except APIError as error:
+            self.is_cancelled = True
+            with suppress(RuntimeError):  # the event loop is closed: nobody waits
+                self.job.loop.call_soon_threadsafe(self.job.fail, error)
+            return []
+        self.state, self.remaining = self.origin
+        self.x, self.stops, self.is_finished = int(self.prompt.indices[-1]), StopSequenceFilter(self.stops.stop), False
+        return []
 
 
 class GenerationJob:
