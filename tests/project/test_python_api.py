@@ -58,10 +58,10 @@ def test_help_describes_every_sampling_option(method: str) -> None:
 
 
 def test_a_synonym_is_no_option_itself_and_names_one() -> None:
-    known = {*SETTINGS, *OTHER_ARGUMENTS, *SAMPLING, "count", "length", "prompt", "stop"}
+    known = {*SETTINGS, *OTHER_ARGUMENTS, *SAMPLING, *LINES, "count", "length", "prompt", "stop", "runs diff"}
     assert set(read_synonyms().values()) <= known
     assert not set(read_synonyms()) & known
-    assert suggest_option("qqq", known) is None
+    assert [suggest_option(name, known) for name in ("qqq", "from", "column")] == [None, "init_from", "field"]
 
 
 def test_messages_name_arguments_in_python_and_options_on_the_command_line() -> None:

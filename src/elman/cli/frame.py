@@ -287,7 +287,7 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
             return f"unknown option {shorten(tokens[0])}; {suggest(tokens[0], app)}"
         case UnknownCommandError():
             commands = [each for each in app if not each.startswith("-")]
-            hint = suggest(tokens[0], commands, f"the commands are {', '.join(commands)}")
+            hint = suggest(tokens[0], [*commands, "runs diff"], f"the commands are {', '.join(commands)}")
             return f"unknown command {quote(tokens[0])}; {hint}"
         case UnknownOptionError(token=token):
             arguments = (error.app or app).assemble_argument_collection()

@@ -79,8 +79,8 @@ def train(
         Settings to start from, which `options` override; by default, as of ``elman train``, ``minute``, which holds
         out the last tenth of the text for validation, and whose settings are the defaults below. ``reference`` is the
         reference experiment. All but this one and ``steady`` look at the text first: a list, a log or records are
-        trained on as independent lines, see `elman.text.kinds`. For a text too short for a preset, batch size, sequence length and epochs are lowered,
-        unless they are among `options`. A resumed run keeps its preset.
+        trained on as independent lines, see `elman.text.kinds`. For a text too short for a preset, batch size, sequence
+        length and epochs are lowered. What is among `options` stays. A resumed run keeps its preset.
     config : Config, optional
         Settings to start from instead of a preset, which `options` override.
     init_from : path, Run or Model, optional
