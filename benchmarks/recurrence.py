@@ -30,7 +30,7 @@ from elman.engine import TrainState, get_engine
 from elman.network import Architecture, initial_parameters, output
 from elman.network.ops import Array
 from elman.network.parameters import Parameters, layer
-from elman.runs.plots import COLOURS, UPDATES, create_figure, save_figure
+from elman.runs.plots import COLOURS, TICKS, create_figure, save_figure
 from elman.text import Windows, read_corpus
 from elman.training.initialization import create_optimizer
 
@@ -167,7 +167,7 @@ def plot_saturation(networks: dict[str, Any]) -> None:
             [row["update"] for row in rows], [row["fraction"] for row in rows], "o-", label=name, color=COLORS[name]
         )
     axes.set_xscale("symlog", linthresh=1)
-    axes.xaxis.set_major_formatter(UPDATES)
+    axes.xaxis.set_major_formatter(TICKS)
     axes.set(ylim=(0, 1), xlim=(0, None))
     axes.legend(frameon=False)
     save_figure(figure, IMAGES / "saturation.png")

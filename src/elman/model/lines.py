@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from elman.errors import ElmanError, check_range, format_count, option
 from elman.options import Option
@@ -31,23 +30,28 @@ class LineOptions(TypedDict, total=False):
     new_only: bool
 
 
-def _option(default: int | None, help: str) -> Any:
-    return field(default=default, metadata={"help": f"{help} (models of independent lines)."})
+_OF_LINES = "(models of independent lines)."
+LINE_OPTIONS = (
+    Option("min_length", int, 0, f"Draw lines of fewer characters again, prompt included {_OF_LINES}"),
+    Option("max_length", int | None, None, f"Draw lines of more characters again, prompt included {_OF_LINES}"),
+    Option("unique", bool, False, f"Draw repeated lines again {_OF_LINES}"),
+    Option("new_only", bool, False, f"Draw lines of the training text again {_OF_LINES}"),
+)
+"""The options of ``elman sample``, of `elman.Model.samples` and of HTTP requests."""
 
 
-@dataclass(frozen=True)
-class LineLimits:
-    """Which lines are kept. A field is an option of ``elman sample``, of `elman.Model.samples` and of HTTP requests."""
+class LineLimits(NamedTuple):
+    """Which lines are kept."""
 
-    min_length: int = _option(0, "Minimum length of a line, prompt included; shorter ones are drawn again")
-    max_length: int | None = _option(None, "Maximum length of a line, prompt included; longer ones are drawn again")
-    unique: bool = _option(False, "Draw a line again that continues the prompt as an earlier one does")
-    new_only: bool = _option(False, "Draw a line again that is in the training text")
+    min_length: int = 0
+    max_length: int | None = None
+    unique: bool = False
+    new_only: bool = False
 
     @classmethod
     def take(cls, options: dict[str, Any]) -> LineLimits | None:
         """Remove the fields from options, and return them; None if they reject nothing."""
-        limits = cls(**{name: options.pop(name) for name in LineOptions.__annotations__ if name in options})
+        limits = cls(**{each.name: options.pop(each.name, each.default) for each in LINE_OPTIONS})
         check_range("min_length", limits.min_length, 0)
         check_range("max_length", 1 if limits.max_length is None else limits.max_length, 1)
         if limits.max_length is not None and limits.min_length > limits.max_length:
@@ -58,13 +62,7 @@ class LineLimits:
     @property
     def names(self) -> list[str]:
         """The options that reject anything."""
-        return [each.name for each in fields(self) if getattr(self, each.name) != each.default]
-
-
-LINE_OPTIONS = tuple(
-    Option(each.name, get_type_hints(LineLimits)[each.name], each.default, each.metadata["help"])
-    for each in fields(LineLimits)
-)
+        return [each.name for each in LINE_OPTIONS if getattr(self, each.name) != each.default]
 
 
 class LineFilter:

@@ -98,7 +98,7 @@ def test_lines_are_drawn_until_they_are_within_the_limits() -> None:
                 texts_by_index[choice["index"]] = texts_by_index.get(choice["index"], "") + choice["text"]
             assert texts_by_index == {choice["index"]: choice["text"] for choice in found}
         for body, words in (
-            ({"n": 9, "max_length": 1, "unique": True}, "lines, then reached the limit of --max-characters: relax "),
+            ({"n": 9, "max_length": 1, "unique": True}, "lines, then reached the limit --max-characters: relax "),
             ({"min_length": 3, "max_length": 2}, "min_length must be at most max_length (got 3 and 2)"),
             ({"max_length": 2, "prompt": "anna"}, "the prompt is longer than max_length=2 (got 4)"),
             ({"unique": 1}, "unique must be a valid boolean"),

@@ -110,14 +110,6 @@ class LineDraws:
     seeds: Iterator[int | None]  # of the lines after the first of each
     left: int  # characters that may be drawn in vain
 
-    def next_generator(self, drawn: int) -> np.random.Generator:
-        """Return the generator of another line after one of so many characters; an `APIError` if all are drawn."""
-        self.left -= drawn
-        if self.left < 0:
-            message = self.keep.failure(len(self.keep.kept), self.count, "then reached the limit of --max-characters")
-            raise APIError(400, message, "lines_not_found")
-        return np.random.default_rng(next(self.seeds))
-
 
 @dataclass(eq=False)
 class Sequence:
@@ -196,18 +188,18 @@ class Sequence:
         if not self.is_finished:
             return []
         assert self.origin is not None
-        line, self._held_line, self._held_logprobs, drawn = self._held_line, [], [], self.origin[1] - self.remaining
+        line, self._held_line, self._held_logprobs, (state, length) = self._held_line, [], [], self.origin
         if line[-1].finish == "stop" and draws.keep.accepts("".join(each.text for each in line)):
             return line
-        try:
-            self.generator = draws.next_generator(drawn)
-        except APIError as error:
+        draws.left -= length - self.remaining
+        if draws.left < 0:
+            message = draws.keep.failure(len(draws.keep.kept), draws.count, "then reached the limit --max-characters")
             self.is_cancelled = True
             with suppress(RuntimeError):  # the event loop is closed: nobody waits
-                self.job.loop.call_soon_threadsafe(self.job.fail, error)
-            return []
-        self.state, self.remaining = self.origin
-        self.x, self.stops, self.is_finished = int(self.prompt.indices[-1]), StopSequenceFilter(self.stops.stop), False
+                self.job.loop.call_soon_threadsafe(self.job.fail, APIError(400, message, "lines_not_found"))
+        self.generator, self.is_finished = np.random.default_rng(next(draws.seeds)), False
+        self.state, self.remaining, self.x = state, length, int(self.prompt.indices[-1])
+        self.stops = StopSequenceFilter(self.stops.stop)
         return []
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman import train
-from elman.errors import ElmanError, quote, require_extra, shorten
+from elman.errors import ElmanError, quote, report_system_errors, require_extra, shorten
 from elman.model import AGGREGATIONS, DEFAULT_AGGREGATION, BlockScorer, Model, find_threshold
 from elman.network import log_softmax
 from elman.text import Corpus
@@ -133,18 +133,8 @@ class LineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    preset : str
-        Hyperparameters of the training, see `elman.train`; ``counts`` trains no network.
-    max_seconds : float, optional
-        Time budget of the training of each class; by default that of the preset.
-    max_updates : int, optional
-        Number of updates, which is reproducible, as a budget instead.
-    mask : str
-        Names of the masks that replace volatile parts of lines, separated by commas; ``all`` or empty.
-    mask_regex : str
-        A regular expression whose matches are replaced as well.
-    random_state : int, RandomState or None
-        Determines the initial weights.
+    preset, max_seconds, max_updates, mask, mask_regex, random_state
+        Those of `LineOutlierDetector`, for the model of each class; ``counts`` trains no network.
 
     Attributes
     ----------
@@ -184,12 +174,7 @@ class LineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X : iterable of str, shape (n_samples,)
             Lines without line feeds, as a list, an array or a column.
         y : array_like, shape (n_samples,)
-            Their classes, at least two.
-
-        Raises
-        ------
-        ElmanError
-            If a parameter is invalid, or a class has too little text.
+            Their classes: at least two, of enough text each, or else an ElmanError is raised.
         """
         lines, y = _list_lines(X), column_or_1d(y)
         check_consistent_length(lines, y)
@@ -197,15 +182,10 @@ class LineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, of, counts = np.unique(y, return_inverse=True, return_counts=True)
         if len(counts) < 2:
             raise ElmanError(f"y must have at least two classes (got {quote(self.classes_.tolist())})")
-        self.class_log_prior_ = np.log(counts / len(lines))
-        self.models_ = []
+        self.class_log_prior_, self.models_ = np.log(counts / len(lines)), []
         for k, name in enumerate(self.classes_):
-            try:
-                self.models_.append(
-                    _train(self, [line for line, each in zip(lines, of, strict=True) if each == k], 0.0)
-                )
-            except ElmanError as error:
-                raise ElmanError(f"class {shorten(name)}: {error}") from None
+            with report_system_errors(f"train on class {shorten(name)}", errors=(ElmanError,)):
+                self.models_.append(_train(self, [lines[n] for n in np.flatnonzero(of == k)], validation=0.0))
         return self
 
     def predict_log_proba(self, X: Iterable[str]) -> NDArray[np.float64]:
@@ -226,8 +206,7 @@ class LineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Iterable[str]) -> NDArray[Any]:
         """Return the most probable class of every line, of shape (n_samples,)."""
-        best: NDArray[Any] = self.classes_[self.predict_log_proba(X).argmax(axis=1)]
-        return best
+        return np.asarray(self.classes_[self.predict_log_proba(X).argmax(axis=1)])
 
     def __sklearn_tags__(self) -> Tags:
         return _of_lines(super().__sklearn_tags__())
