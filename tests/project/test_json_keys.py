@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -24,7 +25,12 @@ COMMANDS = {
     "compress": ("text.txt", "-m", "run", "-o", "text.elm"),
     "cache": (),
     "course": ("kit",),
-    "explain": ("run", "text.txt", "-o", "page.html"),
+    "explain": ("run", "text.txt"),
+}
+OPTIONS: dict[str, Any] = {
+    "eval": ((), ("--adapt", "weights"), ("--window", 8)),
+    "explain": ((), ("-o", "page.html")),
+    "score": ((), ("--against", "other")),
 }
 
 
@@ -33,6 +39,7 @@ def folder(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text(TEXT * 3, "utf-8")
     assert command("train", "text.txt", "-o", "run", *SMALL).code == 0
+    copytree("run", "other")
     return tmp_path
 
 
@@ -52,7 +59,7 @@ def documented(cell: str) -> set[str]:
 def test_the_keys_are_documented(name: str, command: Command) -> None:
     """A command always has the keys before the first semicolon; those after it depend on options."""
     always, sometimes = map(documented, ROWS[name])
-    for options in ((), ("--adapt", "weights"), ("--window", 8)) if name == "eval" else ((),):
+    for options in OPTIONS.get(name, ((),)):
         ended = command(name, *COMMANDS[name], "--json", *options)
         assert ended.code == 0
         found = keys(json.loads(ended.out.splitlines()[0]))

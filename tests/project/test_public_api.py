@@ -27,7 +27,8 @@ PUBLIC |= {
     for name in dir(module)
     if callable(getattr(module, name))
 }
-NAMES = [*PUBLIC, "elman.apps.sklearn.LineOutlierDetector"]  # scikit-learn takes each worker a second to import
+# scikit-learn takes each worker a second to import.
+NAMES = [*PUBLIC, "elman.apps.sklearn.LineClassifier", "elman.apps.sklearn.LineOutlierDetector"]
 
 
 def test_the_public_names() -> None:
