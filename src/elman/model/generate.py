@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from elman.engine import InferenceSession
 from elman.errors import ElmanError, check_range, option, quote, shorten
-from elman.model.lines import LineOptions
 from elman.model.score import check_finite
 from elman.network import Architecture, Parameters, SamplingParams
 from elman.network.output import log_softmax
@@ -32,10 +31,6 @@ MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 MAX_BEAM_WIDTH = 1_000  # with a large alphabet, the scores of all extensions of this many prefixes take a gigabyte
 FIRST_CHUNK, MAX_CHUNK = 64, 1024
 """Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
-
-
-class SamplesOptions(SamplingOptions, LineOptions, total=False):
-    """The keyword arguments of `Model.samples` that it passes on."""
 
 
 class GenerationOptions(SamplingOptions, total=False):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.errors import ElmanError, check_range, format_count, option
 from elman.options import Option
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 
 BATCH = 256  # lines drawn at a time: few enough to appear at once, many enough to share the cost of a call
 MAX_REJECTED = 10_000  # lines rejected in a row after which no other is drawn
-
-
-class LineOptions(TypedDict, total=False):
-    """The fields of `LineLimits`, for type checkers."""
-
-    min_length: int
-    max_length: int | None
-    unique: bool
-    new_only: bool
 
 
 _OF_LINES = "(models of independent lines)."
@@ -50,14 +41,17 @@ class LineLimits(NamedTuple):
 
     @classmethod
     def take(cls, options: dict[str, Any]) -> LineLimits | None:
-        """Remove the fields from options, and return them; None if they reject nothing."""
-        limits = cls(**{each.name: options.pop(each.name, each.default) for each in LINE_OPTIONS})
-        check_range("min_length", limits.min_length, 0)
-        check_range("max_length", 1 if limits.max_length is None else limits.max_length, 1)
-        if limits.max_length is not None and limits.min_length > limits.max_length:
-            given = f"(got {limits.min_length} and {limits.max_length})"
+        """Remove the fields from options, and `check` them."""
+        return cls(**{each.name: options.pop(each.name, each.default) for each in LINE_OPTIONS}).check()
+
+    def check(self) -> LineLimits | None:
+        """Check the range of the fields; return them, or None if they reject nothing."""
+        check_range("min_length", self.min_length, 0)
+        check_range("max_length", 1 if self.max_length is None else self.max_length, 1)
+        if self.max_length is not None and self.min_length > self.max_length:
+            given = f"(got {self.min_length} and {self.max_length})"
             raise ElmanError(f"{option.min_length} must be at most {option.max_length} {given}")
-        return limits if limits.names else None
+        return self if self.names else None
 
     @property
     def names(self) -> list[str]:

@@ -178,7 +178,11 @@ class Model:
         stop: str | Sequence[str] = "",
         seed: int | None = None,
         adapt: Literal["counts"] | None = None,
-        **options: Unpack[generate.SamplesOptions],
+        min_length: int = 0,
+        max_length: int | None = None,
+        unique: bool = False,
+        new_only: bool = False,
+        **options: Unpack[SamplingOptions],
     ) -> list[str]:
         """Generate several texts as one batch, which takes little longer than one; see `stream`.
 
@@ -205,21 +209,19 @@ class Model:
                 raise ElmanError(f"{option.count} must be {kinds}")
             prompts, count = count, len(count)
         generate.check_batch(count, length)
-        sampling_options: dict[str, Any] = {**options}
-        prompts, limits = prompts or [prompt] * count, LineLimits.take(sampling_options)
+        prompts, limits = prompts or [prompt] * count, LineLimits(min_length, max_length, unique, new_only).check()
         if wrong := [each for each in prompts if not isinstance(each, str)]:
             raise ElmanError(f"a text must be a string (got {type(wrong[0]).__name__})")
         if limits is not None:
             if len(set(prompts)) > 1:
                 raise ElmanError(f"{option.count} must be an integer with {option[limits.names[0]]}")
-            sampling_options |= {"prompt": prompts[0], "stop": stop, "adapt": adapt}
-            return [text for _, text in draw_lines(self, count, length, limits, seed, sampling_options)]
-        sampling, stops = generate.check_options(length, seed, sampling_options), self._stop_sequences(stop)
+            shared = {"prompt": prompts[0], "stop": stop, "adapt": adapt, **options}
+            return [text for _, text in draw_lines(self, count, length, limits, seed, shared)]
+        sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
         seeds = [None if seed is None else seed + n for n in range(count)]
         if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
             pairs = zip(prompts, seeds, strict=True)
-            more = {"stop": stop, "adapt": adapt, **sampling_options}
-            return [self.sample(length, prompt=each, seed=n, **more) for each, n in pairs]
+            return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
         session, generators = self.engine.session(self.parameters), [np.random.default_rng(each) for each in seeds]
         start = generate.prefill(session, self.alphabet, prompts, self.parameters, self.state, adapt)
         chunks = generate.sample_chunks(session, *start, length, sampling, generators)
