@@ -149,13 +149,16 @@ def check_not_input(out: Path, *inputs: Path) -> None:
                     raise ElmanError(f"--out would replace an input file (got {quote(out)})")
 
 
+SAMPLING = "Parameters"  # the group of the sampling options in the help
+
+
 def _optional(
     name: str, hint: Any, default: Any, help: str, group: Group | str, is_shown: bool = True
 ) -> tuple[str, Any, Any]:
     """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
     shown = "none" if default in (None, "") else str(default)
     converter = parse_integer if hint in (int, int | None) else parse_choice if get_origin(hint) is Literal else None
-    negative = None if hint is bool else ""  # --no-lines, but no --empty-log
+    negative = None if hint is bool and group != SAMPLING else ""  # --no-lines, but no --empty-log, no --no-unique
     parameter = Parameter(
         help=help, group=group, show=is_shown, show_default=lambda _: shown, negative=negative, converter=converter
     )
@@ -223,7 +226,7 @@ def __getattr__(name: str) -> Any:
 
         described = [(each.name, each.type, each.start, each.help) for each in list_sampling_options()]
         described += [(each.name, each.hint, each.default, each.help) for each in LINE_OPTIONS]
-        options = [_optional(*each, "Parameters") for each in described]
+        options = [_optional(*each, SAMPLING) for each in described]
         return _make_dataclass("SamplingOptions", options)
     if name == "ExportOptions":  # needs NumPy, and looks for the formats of installed packages
         from elman.formats import list_export_options
