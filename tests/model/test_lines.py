@@ -73,9 +73,13 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("few")
 def test_the_command_prints_only_new_lines(command: Command, folder: Path, model: Model) -> None:
-    options: list[Any] = ["--new-only", "--length", 9, "--seed", 5]
+    options: list[Any] = ["--new-only", "--length", 9, "--seed", 5, "--temperature", 1]
     rows = [json.loads(row) for row in command("sample", folder, "-n", 9, *options, "--json").out.splitlines()]
-    new = [(seed, line) for seed in range(5, 50) if len(line := model.sample(9, seed=seed)) < 9 and line not in NAMES]
+    new = [
+        (seed, line)
+        for seed in range(5, 50)
+        if len(line := model.sample(9, seed=seed, temperature=1)) < 9 and line not in NAMES
+    ]
     assert [(row["seed"], row["text"]) for row in rows] == new[:9]
     assert new[8][0] > 5 + 8
     assert command("sample", folder, *options).out == f"{new[0][1]}\n"
@@ -91,12 +95,12 @@ def test_the_command_prints_only_new_lines(command: Command, folder: Path, model
 
 @pytest.mark.usefixtures("few")
 def test_lines_are_drawn_until_they_meet_what_is_asked(command: Command, folder: Path, model: Model) -> None:
-    drawn = [model.sample(6, prompt="a", seed=5 + n) for n in range(300)]
+    drawn = [model.sample(6, prompt="a", seed=5 + n, temperature=1) for n in range(300)]
     kept = dict.fromkeys(line for line in drawn if 3 <= len(line) + 1 <= 5 and f"a{line}" not in NAMES)
-    options: dict[str, Any] = {"min_length": 3, "max_length": 5, "unique": True, "new_only": True}
+    options: dict[str, Any] = {"min_length": 3, "max_length": 5, "unique": True, "new_only": True, "temperature": 1}
     assert model.samples(9, prompt="a", seed=5, **options) == [*kept][:9]
     assert len(model.samples(20, max_length=4)) == 20
-    words = "--prompt a -n 9 --seed 5 --min-length 3 --max-length 5 --unique --new-only --json"
+    words = "--prompt a -n 9 --seed 5 --temperature 1 --min-length 3 --max-length 5 --unique --new-only --json"
     rows = [json.loads(row) for row in command("sample", folder, *words.split()).out.splitlines()]
     assert [row["text"] for row in rows] == [*kept][:9]
     assert all(row["text"] == drawn[row["seed"] - 5] for row in rows)

@@ -84,7 +84,7 @@ def test_a_model_of_lines_completes_a_line() -> None:
 def test_lines_are_drawn_until_they_are_within_the_limits() -> None:
     options: dict[str, Any] = {"lines": True, "engine": "numpy", "seq_length": 5, "max_updates": 20}
     model = train(Corpus.from_text("anna\nbell\ncarl\n"), **options).model
-    limits: dict[str, Any] = {"min_length": 3, "max_length": 6, "unique": True, "new_only": True}
+    limits: dict[str, Any] = {"min_length": 3, "max_length": 6, "unique": True, "new_only": True, "temperature": 1}
     with serving(model, max_characters=3000, max_tokens=100) as client:
         for prompt in ("", "ca"):
             found = complete(client, prompt, seed=7, n=5, logprobs=1, **limits)["choices"]
