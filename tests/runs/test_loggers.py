@@ -20,6 +20,7 @@ from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import LOGGERS, LoggerSpec, MetricsLogger, logger_help, open_loggers, optional_loggers
 from elman.runs.loggers.tensorboard import EVENTS
 from elman.text import Corpus
+from elman.training import records
 from elman.training.run import Run
 from support.state import ROOT
 from support.training import EXACT, ROWS, Killed, StopsAt, assert_same, assert_saved, train
@@ -197,7 +198,7 @@ def test_a_registered_logger_is_written_by_the_public_interface(corpus: Corpus, 
     assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == [*map(str, ROWS[:13]), *samples, "closed"]
     elman.train(corpus, out=tmp_path, resume=True, max_updates=22)  # which knows it by its file
     updates = [*map(str, ROWS[:13]), *samples, "21", "22"]
-    assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == [*updates, "sample 22 1000", "closed"]
+    assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == [*updates, f"sample 22 {records.FINAL_LENGTH}", "closed"]
 
 
 def test_a_registered_logger_is_in_help_and_errors_and_is_closed(corpus: Corpus, tmp_path: Path, toy: str) -> None:

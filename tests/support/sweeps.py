@@ -27,7 +27,7 @@ def write_text(folder: Path) -> Path:
     return path
 
 
-def small_sweep(folder: Path, trials: int, **changes: Any) -> SweepResult:
+def small_sweep(folder: Path, trials: int | None, **changes: Any) -> SweepResult:
     """Sweep the short text, by default by random search without pruning."""
     out = changes.pop("out", folder / "sweep")
     options = {"space": SPACE, "sampler": "random", "pruner": "none"} | OPTIONS | changes

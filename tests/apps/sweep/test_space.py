@@ -131,6 +131,9 @@ def test_a_grid_has_the_values_of_every_setting() -> None:
     ("changes", "message"),
     [
         ({"trials": 0}, "trials must be at least 1 (got 0)"),
+        ({"trials": None}, "a sweep requires a limit: pass trials or total_seconds"),
+        ({"total_seconds": 0}, "total_seconds must be a number greater than 0 (got 0)"),
+        ({"total_seconds": "1h"}, "total_seconds must be a number greater than 0 (got '1h')"),
         ({"workers": 9999}, "workers must be from 1 to "),
         ({"sampler": "cmaes"}, "sampler must be one of tpe, random, grid (got 'cmaes')"),
         ({"pruner": "median"}, "pruner must be one of halving, none (got 'median')"),

@@ -15,7 +15,7 @@ pytest.importorskip("optuna")
 
 import elman
 from elman.apps.sweep import loop, worker
-from elman.apps.sweep.display import SweepDisplay, create_table
+from elman.apps.sweep.display import SweepDisplay, create_table, summarize
 from elman.apps.sweep.loop import Objective
 from elman.apps.sweep.results import SweepResult
 from elman.cli.parameters import read_runs
@@ -66,6 +66,26 @@ def test_the_directory_of_a_sweep(swept: SweepResult) -> None:
     assert not re.search(r"<(script|link|img|iframe)[^>]* (src|href)=", page)
     assert (swept.directory / "workers.log").read_text("utf-8") == ""
     assert read_runs([swept.directory], lambda path, name: name) == ["best", *(f"{n:04d}" for n in range(5))]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_time_for_all_trials_ends_a_sweep_which_continues(tmp_path: Path) -> None:
+    first = small_sweep(tmp_path, None, total_seconds=1.5, max_updates=20)
+    assert not first.interrupted
+    assert len(first.select("complete")) >= 1
+    assert first.best is not None
+    again = small_sweep(tmp_path, None, total_seconds=1.5, max_updates=20)
+    assert len(again.select("complete")) > len(first.select("complete"))
+    assert summarize(again).startswith(f"{len(again.trials)} trials: ")
+    limited = small_sweep(tmp_path, len(again.trials), total_seconds=600, max_updates=20)
+    assert len(limited.select("complete")) == len(again.trials)
+    grid: dict[str, Any] = {"space": {"learning_rate": [0.1, 0.2]}, "sampler": "grid", "out": tmp_path / "grid"}
+    assert len(small_sweep(tmp_path, None, total_seconds=600, **grid).trials) == 2
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_stopped_sweep_without_a_number_of_trials_is_interrupted(tmp_path: Path) -> None:
+    assert small_sweep(tmp_path, None, total_seconds=600, callback=lambda result: True).interrupted
 
 
 def test_a_process_has_its_part_of_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from elman.cli import (
     Integer,
     Json,
     Name,
+    OptionalInteger,
     Out,
     SweepOptions,
     join_descriptions,
@@ -33,7 +34,8 @@ def sweep(
     /,
     *,
     out: Out,
-    trials: Integer,
+    trials: OptionalInteger = None,
+    total_seconds: float | None = None,
     space: Path | None = None,
     preset: Annotated[Name, Parameter(help=PRESET_HELP)] = DEFAULT_PRESET,
     workers: Integer = 1,
@@ -46,7 +48,7 @@ def sweep(
     """Search for the settings with the lowest validation loss in many trainings.
 
     Each trial is a run in OUT/trials, with the budget of --max-seconds, --max-updates or --epochs. The same command
-    resumes an interrupted sweep.
+    continues a sweep.
 
     Parameters
     ----------
@@ -54,6 +56,8 @@ def sweep(
         Directory for the sweep.
     trials
         Number of trials; a larger number extends a finished sweep.
+    total_seconds
+        Time for all trials together, after which those in training are saved; with or without --trials.
     space
         TOML file of the search space, such as 'hidden_size = [128, 256]'; by default a space around the preset.
     workers
@@ -68,9 +72,9 @@ def sweep(
     from elman.apps.sweep.display import SweepDisplay, show_sweep
     from elman.apps.sweep.sweep import sweep
 
-    search: dict[str, Any] = {"space": space, "preset": preset, "workers": workers}
-    search |= {"sampler": sampler, "pruner": pruner, "sampler_seed": sampler_seed}
+    search: dict[str, Any] = {"trials": trials, "total_seconds": total_seconds, "space": space, "preset": preset}
+    search |= {"workers": workers, "sampler": sampler, "pruner": pruner, "sampler_seed": sampler_seed}
     with SweepDisplay() as display:
-        result = sweep(str(corpus), out=out, trials=trials, callback=display, **search, **passed_options(options))
+        result = sweep(str(corpus), out=out, callback=display, **search, **passed_options(options))
     print_results(result.as_dict(), as_json, lambda _: show_sweep(result))
     return INTERRUPTED if result.interrupted else 0

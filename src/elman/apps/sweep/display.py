@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 
 from elman.cli import StopSignals
-from elman.errors import format_count, shorten
+from elman.errors import shorten
 from elman.training import StderrConsole
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def format_values(values: dict[str, Any]) -> str:
 def summarize(result: SweepResult) -> str:
     """Return the number of trials in each state, and the best trial."""
     shown = ", ".join(f"{count} {state}" for state, count in result.counts.items() if count) or "none"
-    text = f"{len(result.trials)} of {format_count(result.settings.trials, 'trial')}: {shown}"
+    text = f"{result.count_trials()}: {shown}"
     if (best := result.best) is None:
         return text
     return f"{text}; best: trial {best.number}, validation loss {best.validation_loss:.4f} nats/char"
@@ -73,8 +73,8 @@ def show_sweep(result: SweepResult) -> None:
     from elman.apps.sweep.results import BEST, REPORT, TRIALS
 
     print(summarize(result))
-    if result.interrupted:
-        print("stopped and saved; the same command continues the sweep")
+    if result.interrupted or result.settings.total_seconds is not None:
+        print(f"{'stopped' if result.interrupted else 'ended'} and saved; the same command continues the sweep")
     if (best := result.best) is None:
         for trial in result.select("failed")[:1]:
             print(f"trial {trial.number} failed: {shorten(trial.error)}")

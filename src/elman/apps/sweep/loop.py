@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -53,9 +55,8 @@ def run_sweep(settings: SweepSettings, callback: Callback) -> SweepResult:
         lock.acquire()
         study.check_identity(sha256)
         study.release()
-        if study.remaining():
-            optimize(study, sha256, callback)
-        result = SweepResult.of(study.study, settings, interrupted=study.remaining() > 0)
+        is_stopped = study.remaining() != 0 and optimize(study, sha256, callback)
+        result = SweepResult.of(study.study, settings, interrupted=is_stopped and study.remaining() != 0)
         write_trials(result)
         copy_best(result)
         write_report(result, study.study)
@@ -65,16 +66,19 @@ def run_sweep(settings: SweepSettings, callback: Callback) -> SweepResult:
     return result
 
 
-def optimize(study: SweepStudy, corpus_sha256: str, callback: Callback) -> None:
-    """Train the remaining trials, until `callback` or SIGINT stops the sweep."""
-    objective, trials = Objective(study, corpus_sha256), study.remaining()
+def optimize(study: SweepStudy, corpus_sha256: str, callback: Callback) -> bool:
+    """Train the remaining trials, until the time is over; return whether `callback` or SIGINT has stopped the sweep."""
+    objective, trials, is_stopped = Objective(study, corpus_sha256), study.remaining(), False
+    end = time.monotonic() + (study.settings.total_seconds or math.inf)
     workers = study.settings.workers
     with InterruptCallback() as interrupt, ThreadPoolExecutor(1) as executor:
         loop = executor.submit(study.study.optimize, objective, trials, None, workers, (TrialFailed,))
         try:
             while not loop.done():
                 wait([loop], REFRESH_SECONDS)
-                if callback(SweepResult.of(study.study, study.settings)) or interrupt.should_stop():
+                result = SweepResult.of(study.study, study.settings)
+                is_stopped = bool(callback(result)) or interrupt.should_stop() or is_stopped
+                if is_stopped or time.monotonic() > end:
                     objective.stop()
         except BaseException:  # such as a second Ctrl-C, which does not wait
             objective.stop(kill=True)
@@ -82,6 +86,7 @@ def optimize(study: SweepStudy, corpus_sha256: str, callback: Callback) -> None:
     study.release()
     with suppress(SystemExit):  # of a trial that was stopped
         loop.result()
+    return is_stopped
 
 
 class TrialFailed(Exception):

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elman.apps.sweep.space import SweepSettings
-from elman.errors import ElmanError, flag, quote
-from elman.runs import CHECKPOINT
+from elman.errors import ElmanError, flag, format_count, quote
+from elman.formats.web import STATIC_FILES
+from elman.runs import CHECKPOINT, COLOURS
 from elman.storage import replace_file
 
 if TYPE_CHECKING:
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 TRIALS, TRIAL_RUNS, BEST, REPORT = "trials.csv", "trials", "best", "report.html"
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "running"}
 COLUMNS = ("number", "state", "validation_loss", "seconds", "updates", "error")
+GREY = "#85807a"  # legible on the light and on the dark theme
+LAYOUT: dict[str, Any] = {
+    "template": "none", "title": None, "margin": {"t": 20}, "colorway": COLOURS,
+    "font": {"family": "system-ui, sans-serif", "color": GREY},
+    "paper_bgcolor": "rgba(0, 0, 0, 0)", "plot_bgcolor": "rgba(0, 0, 0, 0)",
+}  # fmt: skip
+AXIS: dict[str, Any] = {"gridcolor": "rgba(133, 128, 122, 0.25)", "zeroline": False, "automargin": True}
+CONFIG = {"displayModeBar": False}
+LOSS = "validation loss (nats/char)"
+NAMES = {LOSS: "trial", "Best Value": "best so far"}  # of the lines that Optuna draws
 MIN_TRIALS = 4  # complete trials from which importances are estimated
 
 
@@ -83,6 +94,11 @@ class SweepResult:
     def counts(self) -> dict[str, int]:
         """State -> the number of trials."""
         return {state: len(self.select(state)) for state in ("complete", "pruned", "failed", "running")}
+
+    def count_trials(self) -> str:
+        """Return how many trials there are so far, and how many there will be where that is known."""
+        done, planned = len(self.trials), self.settings.trials
+        return f"{done:,} of {format_count(planned, 'trial')}" if planned else format_count(done, "trial")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -154,23 +170,28 @@ def copy_best(result: SweepResult) -> None:
 
 
 def write_report(result: SweepResult, study: Study) -> None:
-    """Write the report of a sweep."""
+    """Write the report of a sweep, in the colours and fonts of all pages."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     figures = list[tuple[str, str, str]]()
     for title, note, figure in _draw(result, study):
-        figure.update_layout(title=None, margin={"t": 40})  # the heading above it has the title
-        html = figure.to_html(full_html=False, include_plotlyjs=not figures, default_height="480px")
+        figure.update_layout(**LAYOUT)
+        figure.update_xaxes(**AXIS)
+        figure.update_yaxes(**AXIS)
+        figure.for_each_trace(lambda trace: trace.update(name=NAMES.get(trace.name, trace.name)))
+        html = figure.to_html(full_html=False, include_plotlyjs=not figures, default_height="400px", config=CONFIG)
         figures.append((title, note, html))
     environment = Environment(loader=PackageLoader("elman.apps.sweep", ""), autoescape=True, undefined=StrictUndefined)
-    page = environment.get_template("report.html").render(result=result, figures=figures)
+    style = Markup((STATIC_FILES / "base.css").read_text("utf-8"))
+    page = environment.get_template("report.html").render(result=result, figures=figures, style=style)
     replace_file(result.directory / REPORT, page.encode("utf-8", "backslashreplace"))
 
 
 def _draw(result: SweepResult, study: Study) -> Iterator[tuple[str, str, Figure]]:
     from optuna import visualization
 
-    complete, loss = result.select("complete"), "validation loss (nats/char)"
+    complete, loss = result.select("complete"), LOSS
     if complete:
         figure = visualization.plot_optimization_history(study, target_name=loss)
         yield "History", "The validation loss of every complete trial, and the best so far.", figure

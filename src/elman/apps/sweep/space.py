@@ -48,7 +48,8 @@ class SweepSettings:
     options: dict[str, Any]  # the settings that all trials share
     space: Space
     directory: Path
-    trials: int
+    trials: int | None  # their number; None for as many as there is time for
+    total_seconds: float | None = None  # for all of them, in this call
     workers: int = 1
     sampler: Sampler = "tpe"
     pruner: Pruner = "halving"

@@ -61,8 +61,13 @@ class SweepStudy:
                 remedy = f"pass the same or choose another {option.out}"
                 raise ElmanError(f"the sweep {quote(directory)} differs in its {what}; {remedy}")
 
-    def remaining(self) -> int:
-        """Return the number of trials to start: those that wait to be tried again, and those that are missing."""
+    def remaining(self) -> int | None:
+        """Return the number of trials to start: those that wait to be tried again, and those that are missing.
+
+        It is None where only time limits them.
+        """
+        if self.settings.trials is None:
+            return None
         trials = self.study.get_trials(deepcopy=False)
         waiting = sum(trial.state == TrialState.WAITING for trial in trials)
         return waiting + max(0, self.settings.trials - len(trials))

@@ -27,7 +27,8 @@ def sweep(
     corpus: str | os.PathLike[str] = "python-docs",
     *,
     out: str | os.PathLike[str],
-    trials: int,
+    trials: int | None = None,
+    total_seconds: float | None = None,
     space: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     preset: str = DEFAULT_PRESET,
     workers: int = 1,
@@ -48,8 +49,10 @@ def sweep(
         A file or a built-in name (``python-docs``, ``shakespeare``).
     out : path
         The directory of the sweep.
-    trials : int
-        The number of trials.
+    trials : int, optional
+        The number of trials; without it, as many as there is time for.
+    total_seconds : float, optional
+        The time for all trials together, after which those in training are saved.
     space : path or dict, optional
         The search space: a TOML file, or the same as a dictionary: setting -> list of choices, or dictionary with
         ``low``, ``high`` and perhaps ``log`` or ``step``. By default a space around the preset.
@@ -89,7 +92,12 @@ def sweep(
     >>> len(result.trials), sorted(result.best.values)
     (2, ['learning_rate'])
     """
-    check_range("trials", trials, 1)
+    if trials is None and total_seconds is None:
+        raise ElmanError(f"a sweep requires a limit: pass {option.trials} or {option.total_seconds}")
+    if trials is not None:
+        check_range("trials", trials, 1)
+    if total_seconds is not None and not (isinstance(total_seconds, int | float) and total_seconds > 0):
+        raise ElmanError(f"{option.total_seconds} must be a number greater than 0 (got {quote(total_seconds)})")
     check_range("workers", workers, 1, thread_count())
     check_range("sampler_seed", sampler_seed, 0, 2**32 - 1)
     for name, choice, choices in (("sampler", sampler, get_args(Sampler)), ("pruner", pruner, get_args(Pruner))):
@@ -104,7 +112,9 @@ def sweep(
     fixed = fix_options(preset, given, table)
     searched = parse_space(table, preset, fixed)
     if sampler == "grid":  # has a trial per point at most
-        trials = min(trials, math.prod(map(len, create_grid(searched).values())))
-    search: dict[str, Any] = {"trials": trials, "workers": workers, "sampler": sampler, "pruner": pruner}
-    settings = SweepSettings(os.fspath(corpus), preset, fixed, searched, Path(out), **search, seed=sampler_seed)
+        points = math.prod(map(len, create_grid(searched).values()))
+        trials = points if trials is None else min(trials, points)
+    limits: dict[str, Any] = {"trials": trials, "total_seconds": total_seconds}
+    search: dict[str, Any] = {"workers": workers, "sampler": sampler, "pruner": pruner, "seed": sampler_seed}
+    settings = SweepSettings(os.fspath(corpus), preset, fixed, searched, Path(out), **limits, **search)
     return run_sweep(settings, callback or (lambda result: False))
