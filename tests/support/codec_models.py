@@ -1,5 +1,7 @@
 """Fixtures for the codec's tests: tiny untrained models, and inputs of every kind."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from elman.engine import get_engine
@@ -40,13 +42,16 @@ def make_model(
     dtype: type[np.floating] = np.float32,
     order: int = 0,
     m: int = M,
+    lines: bool = False,
 ) -> Model:
     """Return a model with random weights, biases and state, and with an n-gram prior unless `order` is 0."""
     generator = np.random.RandomState(seed)
     text = "".join(character for character in COUNTED if character in alphabet.characters)
-    ngrams = count_ngrams(alphabet.encode(text), NgramSpec(len(alphabet), order), 2)
+    ngrams = count_ngrams(alphabet.encode(text), NgramSpec(len(alphabet), order, 0 if lines else None), 2)
     parameters = make_parameters(len(alphabet), m, std, generator, np.float64, cell, layers, ngrams=ngrams)
     parameters = parameters.map(lambda array: array + 0.1 * generator.randn(*array.shape))
     recurrent = np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype)
     rounded = parameters.map(lambda array: array.astype(dtype))
+    if lines:
+        rounded = replace(rounded, architecture=rounded.architecture.for_lines(alphabet))
     return Model(alphabet, rounded, state_of(rounded, recurrent), get_engine("numpy"))

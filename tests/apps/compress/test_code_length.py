@@ -84,5 +84,3 @@ def test_a_model_of_lines_is_refused() -> None:
     model = train(Corpus.from_text("anna\nbell\n" * 9), lines=True, hidden_size=3, engine="numpy", max_updates=1).model
     with pytest.raises(ElmanError, match="adapt='mixture' does not work with a model of independent lines"):
         score(model, "anna\nbell\n")
-    with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):
-        elman.compress(b"anna\nbell\n", model)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -20,7 +21,7 @@ from elman.model import Model
 from elman.model.loading import fingerprint
 from elman.model.score import score
 from elman.network.cells import CELLS as NETWORK_CELLS
-from elman.text import Alphabet
+from elman.text import Alphabet, Masker
 from support import leaky_cell
 from support.codec_models import ALPHABET, INPUTS, TEXT, K, make_model
 from support.random_model import random_model
@@ -76,6 +77,22 @@ def test_a_static_file_has_the_size_of_the_cross_entropy(cell: str, layers: int,
     indices = model.alphabet.encode("\n" + KNOWN)
     bits = score(model.engine, model.parameters, model.state.reset(), indices).nats / math.log(2)
     assert 8 * len(compress(KNOWN, model, mode="static")) <= bits * (1 + CODED_FRACTION) + CODED_BITS
+
+
+@EVERY_MODE
+@ORDERS
+def test_a_model_of_lines_is_reset_at_line_feeds(order: int, mode: ModeName) -> None:
+    model, text = make_model(order=order, lines=True), KNOWN.replace(" ", "\n")
+    for data in (text.encode(), *INPUTS.values()):
+        assert decompress(compress(data, model, mode=mode), model) == data
+    indices = model.alphabet.encode("\n" + text)
+    bits = score(model.engine, model.parameters, model.state.reset(), indices).nats / math.log(2)
+    assert 8 * len(compress(text, model, mode=mode)) <= bits * (1 + CODED_FRACTION) + CODED_BITS
+
+
+def test_a_model_with_masks_is_refused() -> None:
+    with pytest.raises(ElmanError, match=r"in the place of times and numbers: train with mask=''$"):
+        compress("a 1", replace(random_model("a \nⓃ"), masker=Masker("numbers")))
 
 
 @ORDERS

@@ -19,8 +19,9 @@ def expected_state(model: Model, x: np.ndarray) -> np.ndarray:
 
 
 @CELLS
-def test_states_are_those_of_the_mathematics(cell: str, layers: int) -> None:
-    model = make_model(cell, layers, dtype=np.float64)
+@pytest.mark.parametrize("lines", [False, True], ids=["text", "lines"])
+def test_states_are_those_of_the_mathematics(cell: str, layers: int, lines: bool) -> None:
+    model = make_model(cell, layers, dtype=np.float64, lines=lines)
     network = make_network(round_weights(model.parameters), R=3)
     for x in TEXT:
         read_characters(network, x, np.ones(3, np.bool_))

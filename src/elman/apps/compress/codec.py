@@ -54,8 +54,8 @@ def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) 
     Raises
     ------
     ElmanError
-        If `data` is neither bytes nor a string, `model` is no model or one of independent lines, there is no such
-        mode, or the codec does not have the model's cell.
+        If `data` is neither bytes nor a string, `model` is no model or masks parts of lines, there is no such mode, or
+        the codec does not have the model's cell.
 
     Examples
     --------
@@ -116,6 +116,9 @@ def compress_pieces(
     pieces: Iterable[bytes], model: Model, mode: ModeName, on_bytes: OnBytes = lambda count: None
 ) -> Iterator[bytes]:
     """Yield the bytes of a file, given the original in pieces of at most `container.MEMBER_SIZE` bytes."""
+    if model.masker is not None:  # what it has not read costs a byte each, and the file is larger than with xz
+        masked = "a model that reads symbols in the place of times and numbers"
+        raise ElmanError(f"files cannot be compressed well with {masked}: train with {option.mask:''}")
     compress_piece, pieces = partial(compress_member, model=model, mode=find_mode(mode)), iter(pieces)
     return join_members(_count_bytes(compress_piece, chain([next(pieces, b"")], pieces), on_bytes))
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from elman.apps.compress.arithmetic import Floats, add_matmul, axpy, copy, set_tanh, sigmoid, tanh
-from elman.errors import ElmanError, option
+from elman.errors import ElmanError
 from elman.jit import exact, exact_step
 from elman.network import Architecture, Parameters, layer_names, suffix
 
@@ -45,6 +45,7 @@ class Network(NamedTuple):
     cell: int
     G: int
     L: int
+    reset_at: int  # the line feed of a model of independent lines, before which the state is set to zeros; or -1
     state: Floats  # (P, R, m)
     logits: Floats  # (R, K): of the next character
     next_state: Floats  # (P, R, m): workspace
@@ -58,6 +59,11 @@ def read_characters(network, x, reads):
     theta, cell, state, after = network.theta, network.cell, network.state, network.next_state
     L, R, m, K, o = network.L, len(x), state.shape[2], network.logits.shape[1], network.next_logits
     p, at, width, a, k = np.int64(0), np.int64(0), network.G * m, network.gates[0], network.gates[1]
+    for r in range(R):
+        if reads[r] and x[r] == network.reset_at:
+            for n in range(len(state)):
+                for i in range(m):
+                    state[n, r, i] = _ZERO
     for n in range(L):
         U, at = cut(theta, at, (K if n == 0 else m) * width)
         W, at = cut(theta, at, m * width)
@@ -143,9 +149,6 @@ def round_weights(parameters: Parameters) -> Weights:
     net = parameters.architecture
     if net.cell not in CELLS:
         raise ElmanError(f"files cannot be compressed with cell {net.cell!r}")
-    if net.is_of_lines:
-        lines = f"a model of independent lines: train without {option.lines:True}"
-        raise ElmanError(f"files cannot be compressed with {lines}")
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
     theta = [parameters[name].T.astype(np.float32).reshape(-1) for name in [*names, "V", "c"]]
     alpha = parameters["alpha"].astype(np.float32) if net.order else np.zeros(1, np.float32)
@@ -159,4 +162,5 @@ def make_network(weights: Weights, R: int) -> Network:
     net = weights.net
     shapes = [*2 * [(net.layers * net.state_vectors, R, net.m), (R, net.K)], (2, R, net.gates * net.m)]
     arrays = (np.zeros(shape, np.float32) for shape in shapes)
-    return Network(weights.theta, CELLS[net.cell], net.gates, net.layers, *arrays)
+    reset_at = -1 if net.reset_at is None else net.reset_at
+    return Network(weights.theta, CELLS[net.cell], net.gates, net.layers, reset_at, *arrays)
