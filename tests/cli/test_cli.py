@@ -28,6 +28,7 @@ from elman.machine import HANGUP
 from elman.recipe import DEFAULT_PRESET
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
+from elman.training import records
 from support.cli import Command, assert_refused
 from support.state import TEXT, T
 from support.training import train
@@ -116,7 +117,7 @@ def test_train_ends_with_figures_and_advice(folder: Path, command: Command) -> N
     rows = dict(re.split("  +", line.strip()) for line in table.splitlines())
     assert [*rows] == ["train loss", "updates", "time"]
     assert (rows["train loss"], rows["updates"]) == (f"{loss:.3f} nats/char", "20 (1.33 epochs)")
-    assert len(sample.partition("\n\nTrain longer")[0]) == 1000
+    assert len(sample.partition("\n\nTrain longer")[0]) == records.FINAL_LENGTH
     *_, advice, longer, more = out.splitlines()
     assert advice == "Train longer: there are too few updates to see a trend."
     assert longer == "to train longer: elman train --out 'my run' --resume --max-updates 40"

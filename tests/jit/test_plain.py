@@ -92,15 +92,24 @@ def check(**network):
     assert np.max(errors) < tolerance, result
     assert result.same_counts
     assert result.same_text or tolerance > 1e-10
+def optimized(name, clipping="norm", **more):
+    return Optimizer(0.003, 1.0, name, clipping, **more)
 dropout = dict(dropout=Dropout(0.3, False, 5), weight_dropout=WeightDropout(0.3, 5))
-check()
-# Every cell and every optimizer; the conformance tests have all pairs.
-for cell, name in (("rnn", "rmsprop"), ("lstm", "adagrad"), ("gru", "adam"), ("rnn", "sgd")):
-    check(cell=cell, layers=2, batch_size=9, optimizer=Optimizer(0.003, 1.0, name, "norm"))
-check(cell="gru", batch_size=3, optimizer=Optimizer(0.003, 1.0, "adamw", **dropout), ngram_order=3)
-check(cell="lstm", batch_size=3, optimizer=Optimizer(0.003, 1.0, "muon", "norm"), lines=True)
+networks = [
+    dict(),
+    dict(cell="gru", batch_size=3, optimizer=optimized("adamw", "value", **dropout), ngram_order=3),
+    dict(cell="lstm", batch_size=3, optimizer=optimized("muon"), lines=True),
+    dict(cell="gru", layers=2, batch_size=3, optimizer=optimized("muon"), dtype="float32"),
+    dict(layers=2, batch_size=9, optimizer=optimized("rmsprop")),
+    dict(cell="lstm", layers=2, batch_size=9, optimizer=optimized("adagrad")),
+    dict(cell="gru", layers=2, batch_size=9, optimizer=optimized("adam")),
+    dict(layers=2, batch_size=9, optimizer=optimized("sgd")),
+]
+everything = sys.argv[2] == "everything"
+for network in networks if everything else networks[:2]:
+    check(**network)
 text = elman.Corpus.from_text("the cat sat on the mat. " * 400)
-for preset in ("reference", "quick"):
+for preset in ("quick", "reference") if everything else ("quick",):
     run = elman.train(text, preset=preset, max_updates=20, progress=False, out=f"{sys.argv[1]}/{preset}")
     model = elman.load(f"{sys.argv[1]}/{preset}")
     assert len(model.sample(50, seed=1, top_k=3)) == 50
@@ -110,10 +119,13 @@ print(*[each.__file__ for name, each in sys.modules.items() if name.startswith("
 """
 
 
-@pytest.mark.slow  # compiles all kernels
-def test_plain_mode_conforms_with_public_names_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow  # compiles all kernels, each again in its callers; .ci/run has "some"
+@pytest.mark.parametrize("which", ["some", "everything"])
+def test_plain_mode_conforms_with_public_names_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
     monkeypatch.setenv("ELMAN_PLAIN_JIT", "1")
-    files = [Path(line) for line in run_in_a_process(USED, tmp_path, str(tmp_path)).splitlines()]
+    files = [Path(line) for line in run_in_a_process(USED, tmp_path, str(tmp_path), which).splitlines()]
     used = {file.parent.name + "." + file.stem for file in files}
     assert "jit.plain" in used
     assert not used & {"jit.compiler", "jit.lowering", "jit.runtime", "jit.cache", "jit.parallel"}
