@@ -112,7 +112,7 @@ def collect_results(
     # times, `long` the results of the second phase, `submission` what was measured of one, if any.
     short, seconds, per_epoch = progress["short"], run.state.seconds, run.data.windows.per_epoch
     early, phases = repeat_start(run), [short, *([long] if long else [])]
-    curve = collect_curve(run, early[0], phases)
+    curve = collect_curve(run, phases)
     T, uniform = run.config.seq_length, run.config.seq_length * math.log(len(run.corpus.alphabet))
     last = Sample(run.state.update, finite_or_none(run.state.smooth_loss), final)
     best = Sample(**progress["best"])
@@ -121,7 +121,7 @@ def collect_results(
     seeds = [_describe_seed(run.config.seed, short, curve)]
     for other in others:
         phase = describe_phase(other, other.config.epochs)
-        seeds.append(_describe_seed(other.config.seed, phase, collect_curve(other, repeat_start(other)[0], [phase])))
+        seeds.append(_describe_seed(other.config.seed, phase, collect_curve(other, [phase])))
     times = {"training_seconds": seconds, "microseconds_per_update": 1e6 * seconds / run.state.update}
     return {
         **progress,
