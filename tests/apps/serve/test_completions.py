@@ -114,9 +114,11 @@ def test_several_sequences_per_prompt_of_several_prompts(client: httpx.Client) -
     response = complete(client, ["the ", "rain"], n=3, seed=5, max_tokens=20)
     assert [choice["index"] for choice in response["choices"]] == list(range(6))
     found = [choice["text"] for choice in response["choices"]]
-    assert found == sum(
-        (tiny().samples(3, 20, prompt=text, seed=n, temperature=1) for text, n in (("the ", 5), ("rain", 8))), []
-    )
+    assert found == [
+        text
+        for prompt, seed in (("the ", 5), ("rain", 8))
+        for text in tiny().samples(3, 20, prompt=prompt, seed=seed, temperature=1)
+    ]
     assert response["usage"] == {"prompt_tokens": 8, "completion_tokens": 120, "total_tokens": 128}
     first, second = texts(client, n=2, max_tokens=50)
     assert first != second
