@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from elman.errors import ElmanError, check_range, format_count, option
 from elman.options import Option
 
-if TYPE_CHECKING:
-    from elman.model.model import Model
+Model = Any  # that of `elman.model.model`, which imports this module
 
 BATCH = 256  # lines drawn at a time: few enough to appear at once, many enough to share the cost of a call
 MAX_REJECTED = 10_000  # lines rejected in a row after which no other is drawn

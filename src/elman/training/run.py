@@ -72,7 +72,7 @@ class Run:
     >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
     >>> run = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy")
     >>> run.metrics[-1].update, len(run.samples), run.interrupted
-    (100, 1, False)
+    (100, 2, False)
     >>> len(run.model.sample(20, seed=1))
     20
     """
