@@ -28,8 +28,15 @@ from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.network.state import State
 from elman.ngram.model import PREFIX, NgramModel, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams
 from elman.runs.snapshot import NO_LINE_DATA, LineData, Snapshot, check_format, describe_model
-from elman.storage.files import parse_strict_json, require_finite, require_int, require_sha256, require_str
-from elman.storage.tensors import foreign_checkpoint_error, read_tensors, serialize_tensors
+from elman.storage.files import (
+    parse_strict_json,
+    require_finite,
+    require_int,
+    require_sha256,
+    require_str,
+    safe_message,
+)
+from elman.storage.tensors import read_tensors, serialize_tensors
 from elman.text import Alphabet
 
 _INTEGERS = ("position", "update", "epoch", "minimum_at", "prior_since")
@@ -138,7 +145,10 @@ def _load(path: Path) -> Checkpoint | Snapshot:
     except VersionError:
         raise
     except (ElmanError, LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise foreign_checkpoint_error(path, error) from error
+        problem = f"is not damaged, but not in the format that this version of Elman reads ({safe_message(error)})"
+        raise ElmanError(
+            f"checkpoint {quote(path)} {problem}; use the version that wrote it, or train again"
+        ) from error
 
 
 def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoint | Snapshot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
@@ -136,10 +137,9 @@ Group = Sequence[LossCurve]
 
 def group_seeds(curves: Sequence[LossCurve]) -> list[Group]:
     """Return runs of one setting with different seeds as a group, and every other run as a group of its own."""
-    found = dict[str, list[LossCurve]]()
+    found, groups = defaultdict[str, list[LossCurve]](list), list[Group]()
     for curve in curves:
-        found.setdefault(repr(curve.settings() | {"seed": None}), []).append(curve)
-    groups = list[Group]()
+        found[repr(curve.settings() | {"seed": None})].append(curve)
     for alike in found.values():
         has_seeds = len({curve.config.seed for curve in alike}) == len(alike)
         groups += [alike] if has_seeds else [[curve] for curve in alike]

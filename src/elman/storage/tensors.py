@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote
-from elman.storage.files import parse_strict_json, require_int, require_regular_file, safe_message
+from elman.storage.files import parse_strict_json, require_int, require_regular_file
 
 Array = NDArray[np.floating[Any]]
 
@@ -123,14 +123,6 @@ def read_description(path: Path) -> dict[str, Any]:
             return dict(parse_strict_json(_read_header(file)[0]["__metadata__"]["elman"]))
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}
-
-
-def foreign_checkpoint_error(path: Path, error: Exception) -> ElmanError:
-    """Return the error for a checkpoint whose SHA-256 matches, and which is not what this version writes."""
-    return ElmanError(
-        f"checkpoint {quote(path)} is not damaged, but not in the format that this version of Elman reads"
-        f" ({safe_message(error)}); use the version that wrote it, or train again"
-    )
 
 
 def _digest(description: str, tensors: dict[str, Array]) -> str:

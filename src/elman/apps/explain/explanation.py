@@ -75,17 +75,11 @@ class PriorExplanation:
 
     def means(self) -> dict[str, float]:
         """Return means in nats over all characters predicted: a uniform guess, q alone, and the contributions."""
+        names = ("uniform_nats_per_char", "nats_per_char", "counting_nats_per_char", "network_nats_per_char")
         # An unknown character costs the same in every sum of terms, so that the contributions to it are 0.
-        means = {
-            "uniform_nats_per_char": self.uniform,
-            "nats_per_char": self.surprisal,
-            "counting_nats_per_char": self._fill_unknown(self.counting),
-            "network_nats_per_char": self._fill_unknown(self.network),
-        }
-        return {name: _mean_of_numbers(bits) * math.log(2) for name, bits in means.items()}
-
-    def _fill_unknown(self, contribution: Floats) -> Floats:
-        return np.where(np.isnan(self.uniform), self.uniform, np.nan_to_num(contribution))
+        parts = (np.where(np.isnan(self.uniform), np.nan, np.nan_to_num(c)) for c in (self.counting, self.network))
+        means = map(_mean_of_numbers, (self.uniform, self.surprisal, *parts))
+        return {name: bits * math.log(2) for name, bits in zip(names, means, strict=True)}
 
     @property
     def mean_matched_order(self) -> float:
