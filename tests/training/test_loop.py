@@ -165,8 +165,8 @@ def test_the_final_sample_does_not_change_the_run(corpus: Corpus, monkeypatch: p
     assert (
         generate_final_sample(run)
         == generate_final_sample(run)
-        != generate_final_sample(run, 0.7)
-        == generate_final_sample(run, 0.7)
+        != generate_final_sample(run, 1.0)
+        == generate_final_sample(run, 1.0)
     )
     assert len(generate_final_sample(run)) == 1000
     assert snapshot(run.state) == before

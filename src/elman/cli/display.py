@@ -36,15 +36,11 @@ from elman.text import visible as visible
 from elman.training.advice import LONGER
 from elman.training.callbacks import CallbackList, StoppedEarly
 from elman.training.progress import REFRESH, StderrConsole, create_display, line_interval
-from elman.training.records import generate_final_sample
+from elman.training.records import FINAL_TEMPERATURE, generate_final_sample
 
 if TYPE_CHECKING:
     from elman.testing.gradcheck import GradientCheck
     from elman.training.run import Run
-
-
-TEMPERATURE = 0.7
-"""Of the last sample of a training."""
 
 
 class Terminal(Console):
@@ -203,7 +199,7 @@ def show_results(run: Run, out: Path, texts: Sequence[str | Path], *, quiet: boo
         _OUT.print(f"stopped and saved; {again}: {_resume_command(out)}")
     if quiet or run.interrupted:
         return
-    print(f"\nsample at temperature {TEMPERATURE}:\n\n{visible(generate_final_sample(run, TEMPERATURE))}")
+    print(f"\nsample at temperature {FINAL_TEMPERATURE}:\n\n{visible(generate_final_sample(run))}")
     _OUT.print(f"\n{run.advice}")
     if run.advice.startswith(LONGER):
         again = ", pipe the text again to" if run.corpus.name == "-" else ""

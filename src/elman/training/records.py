@@ -83,6 +83,8 @@ FINAL_LENGTH = 1000
 """Length of the sample of the finished network, as in the reference experiment."""
 FINAL_LINES = 10
 """Lines of that sample, where the text is one of independent lines."""
+FINAL_TEMPERATURE = 0.7
+"""Its temperature, as of what `elman.Model.sample` generates."""
 
 
 class Samples:
@@ -130,7 +132,7 @@ def continue_text(run: Run, length: int, generator: np.random.Generator, tempera
     return shown + "".join(alphabet.decode(characters[:, 0]) for characters in chunks)
 
 
-def generate_final_sample(run: Run, temperature: float = 1.0) -> str:
+def generate_final_sample(run: Run, temperature: float = FINAL_TEMPERATURE) -> str:
     """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
     seed = [run.config.seed, run.state.update]
     if run.config.lines:
