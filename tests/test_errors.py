@@ -40,7 +40,7 @@ def test_a_long_value_loses_its_middle() -> None:
             "in 1 piece, spread eve",
         ),
         (lambda run: repr(run), "<Run on 'text': 1 update, "),
-        (lambda run: repr(run.samples), "<1 record, "),
+        (lambda run: repr(run.metrics), "<1 record, "),
         (
             lambda run: describe_time(replace(run, stopped="max_seconds"), Stopwatch(), 0.1),
             "busy: 1 update, each 10.0 times as long as alone",

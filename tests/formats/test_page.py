@@ -81,7 +81,7 @@ def ask(page: Page, name: str, **body: Any) -> Any:
 
 
 def generate(page: Page, count: int, seed: int, **options: Any) -> str:
-    settings = {option.name: option.default for option in list_sampling_options()} | options
+    settings = {option.name: option.start for option in list_sampling_options()} | options
     body = {"prompt": PROMPT, "generated": "", "max_tokens": count, "seed": seed, "units": []} | settings
     return "".join(entry["character"] for entry in ask(page, "generate", **body)["entries"])
 
@@ -147,7 +147,7 @@ def test_the_worker_computes_what_python_does(browser: Browser, tmp_path: Path, 
 
 @pytest.mark.parametrize("option", list_sampling_options(), ids=lambda option: option.name)
 def test_a_text_is_that_of_python_with_every_sampling_option(window: Page, model: Model, option: Any) -> None:
-    options = {option.name: option.example}
+    options = {option.name: option.default if option.name == "temperature" else option.example}
     expected = model.sample(500, prompt=PROMPT, seed=3, **options)
     assert generate(window, 500, 3, **options) == PROMPT + expected
     assert expected != model.sample(500, prompt=PROMPT, seed=3)

@@ -14,7 +14,7 @@ from elman.formats import ModelInfo
 from elman.formats.page import write as write_page
 from elman.model import Model
 from elman.text.masks import Masker
-from support.browser import fits, open_page
+from support.browser import fits, open_page, show_settings
 from support.random_model import overflowing_model, random_model, random_prior_model
 from support.state import TEXT
 
@@ -55,6 +55,7 @@ def page(window: Page) -> Page:
 
 
 def write(page: Page, prompt: str = PROMPT, **fields: str) -> str:
+    show_settings(page)
     page.fill("#prompt", prompt)
     for name, value in ({"length": "60"} | fields).items():
         page.fill(f"#{name.replace('_', '-')}", value)
@@ -102,6 +103,7 @@ def inspect(page: Page, i: int, box: str = "#written", *, click: bool = False) -
 
 
 def fix_seed(page: Page, seed: int = 7) -> None:
+    show_settings(page)
     page.uncheck("#new-seed")
     page.fill("#seed", str(seed))
 
@@ -163,7 +165,9 @@ def test_inspecting_characters_and_choosing_alternatives(page: Page, model: Mode
     actual = page.locator("#alternatives button.actual")
     expect(actual).to_have_count(1)
     percent = re.escape(actual.locator("data").inner_text())
-    expect(page.locator("#probability")).to_have_text(re.compile(rf"^Probability {percent}, surprisal [\d.]+ bits\.$"))
+    sampled = r"Sampled with probability [\d.]+ %\."  # at another temperature than 1
+    shown = re.compile(rf"^Probability {percent}, surprisal [\d.]+ bits\. {sampled}$")
+    expect(page.locator("#probability")).to_have_text(shown)
     page.click("#deselect")
     expect(page.locator(".selected")).to_have_count(0)
     assert text(page, "#written") == whole
@@ -388,8 +392,10 @@ def test_mistakes_are_explained(page: Page) -> None:
     page.click("#write-status button")  # removes them
     assert written(page).startswith("the  rain")
     for field, value in (("top-p", "2"), ("length", "0"), ("length", ""), ("length", "10001"), ("top-k", "1.5")):
+        show_settings(page)
         before = page.input_value(f"#{field}")
         page.fill(f"#{field}", value)
+        page.locator("details:has(#more-settings)").evaluate("each => { each.open = false; }")
         page.click("#write")
         range_named = re.compile(r" must be (an integer|a number) from [01] to ")
         expect(page.locator("#write-status")).to_contain_text(range_named)

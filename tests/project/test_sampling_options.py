@@ -60,7 +60,7 @@ def test_its_default_has_no_effect_and_its_example_has_one(option: SamplingOptio
 
 @each_option
 def test_it_is_a_keyword_argument(option: SamplingOption) -> None:
-    options: Any = {option.name: option.example}
+    options: Any = {option.name: option.default if option.name == "temperature" else option.example}
     model = random_prior_model(TEXT)
     text = model.sample(200, seed=1, **options)
     assert text == "".join(model.stream(200, seed=1, **options)) == model.samples(1, 200, seed=1, **options)[0]
@@ -88,7 +88,7 @@ def test_an_option_that_does_not_exist() -> None:
 def test_it_is_on_the_command_line(option: SamplingOption) -> None:
     page = app.generate_docs()
     kind = "INT" if option.type is int else "FLOAT"
-    assert f"* `{flag(option.name)} {kind}`: {option.help} *[default: {option.default}]*" in page
+    assert f"* `{flag(option.name)} {kind}`: {option.help} *[default: {option.start}]*" in page
 
 
 @each_option
@@ -102,7 +102,7 @@ def test_the_command_line_checks_it(option: SamplingOption, run: Path, command: 
 def test_it_is_an_argument_of_requests(option: SamplingOption, client: httpx.Client) -> None:
     body = {"model": NAME, "prompt": "the ", "max_tokens": 50, "seed": 1, option.name: option.example}
     (choice,) = client.post("/v1/completions", json=body).json()["choices"]
-    options: Any = {option.name: option.example}
+    options: Any = {"temperature": 1.0, option.name: option.example}
     assert choice["text"] == tiny().sample(50, prompt="the ", seed=1, **options)
 
 
@@ -130,6 +130,6 @@ def test_openapi_and_the_playground_describe_it(option: SamplingOption) -> None:
     assert schema["type"] == ("integer" if option.type is int else "number")
     assert (schema["minimum"], schema.get("maximum")) == (option.minimum, option.request_maximum)
     (found,) = (each for each in page.list_sampling_fields() if each["name"] == option.name)
-    same = {name: getattr(option, name) for name in ("name", "label", "help", "default", "minimum", "step")}
+    same = {name: getattr(option, name) for name in ("name", "label", "help", "default", "start", "minimum", "step")}
     maximum = page.MAX_NUMBER if option.request_maximum is None else option.request_maximum
     assert found == {**same, "maximum": maximum}

@@ -73,6 +73,11 @@ def open_page(
         context.close()
 
 
+def show_settings(page: Page) -> None:
+    """Show the settings of a text that are seldom changed."""
+    page.locator("details:has(#more-settings)").evaluate("each => { each.open = true; }")
+
+
 def fits(page: Page) -> bool:
     widths = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     return bool(widths[0] <= widths[1])

@@ -132,7 +132,7 @@ async def test_a_long_prompt_is_read_in_chunks(model: Model, monkeypatch: pytest
         assert await finished(begin(served, prompt, seed=1, max_tokens=80)) == whole
         beside = [begin(served, prompt[:n], seed=1, max_tokens=80) for n in (1, 2, 8, 30, len(prompt))]
         assert (await asyncio.gather(*map(finished, beside)))[-1] == whole
-        assert whole == model.samples(1, 80, prompt=prompt, seed=1)
+        assert whole == model.samples(1, 80, prompt=prompt, seed=1, temperature=1)
 
 
 async def test_a_prompt_is_read_once_for_all_of_its_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,7 @@ async def test_a_prompt_is_read_once_for_all_of_its_sequences(monkeypatch: pytes
             patched.setattr(served.batcher._prompt_session, "logits", record)
             found = await finished(begin(served, TEXT, n=16, max_tokens=9, echo=True, seed=1))
         assert (sum(n for n, _ in read), {size for _, size in read}) == (len(TEXT) - 1, {1})
-        assert found == [TEXT + text for text in tiny().samples(16, 9, prompt=TEXT, seed=1)]
+        assert found == [TEXT + text for text in tiny().samples(16, 9, prompt=TEXT, seed=1, temperature=1)]
 
 
 # --- Scheduling ---
@@ -283,8 +283,8 @@ async def test_a_counted_prompt_changes_its_own_text_only() -> None:
             logprobs = np.concatenate([delta.logprobs.logprobs for delta in deltas if delta.logprobs])
             assert (len(logprobs), np.isfinite(logprobs).all()) == (7 * 60, True)
             found[is_counted] = texts
-    assert found[True] == model.samples(7, 60, prompt=LONG, seed=1, adapt="counts")
-    assert found[False] == model.samples(7, 60, prompt=LONG, seed=1)
+    assert found[True] == model.samples(7, 60, prompt=LONG, seed=1, adapt="counts", temperature=1)
+    assert found[False] == model.samples(7, 60, prompt=LONG, seed=1, temperature=1)
     assert found[True] != found[False]
 
 

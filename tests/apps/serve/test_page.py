@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from elman.apps.serve.app import create_app
 from elman.apps.serve.settings import Settings
 from elman.formats import ModelInfo, page
-from support.browser import fits, open_page
+from support.browser import fits, open_page, show_settings
 from support.random_model import random_model, random_prior_model
 from support.server import NAME, complete, error_of, get_metric, listening, serving, tiny
 from support.state import TEXT
@@ -37,6 +37,7 @@ def client() -> Iterator[httpx.Client]:
 
 
 def write(window: Page, prompt: str = PROMPT, **fields: str) -> str:
+    show_settings(window)
     for name, value in ({"prompt": prompt, "length": "60"} | fields).items():
         window.fill(f"#{name}", value)
     window.click("#write")
