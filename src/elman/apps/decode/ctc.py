@@ -1,4 +1,4 @@
-"""CTC decoding with a language model: a prefix beam search, and new scores for the hypotheses of another decoder.
+"""CTC decoding with a language model: a prefix beam search.
 
 T  frames        K  symbols of the acoustic model, the blank among them        n  prefixes in the beam
 
@@ -6,7 +6,7 @@ An acoustic model that was trained with connectionist temporal classification (C
 symbols in each of T frames. A path has one symbol per frame; its text is what remains when repeated symbols are merged
 and then blanks removed. The score of a text y is ::
 
-    (1)  score(y) = log p(y) + alpha log p_lm(y) + beta |y|
+    (1)  score(y) = log p(y) + alpha log p_lm(y) + beta |y| + bonus of hotwords
 
 where p(y) is the sum over all paths of y. The search reads the frames in order and keeps the prefixes with the highest
 scores, each with the probability b of its paths that end in a blank and s of those that end in a symbol. A frame
@@ -25,54 +25,217 @@ A. Hannun et al., "First-pass large vocabulary continuous speech recognition usi
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from numbers import Real
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elman.errors import ElmanError, check_range, quote, shorten
-from elman.model import Model, check_is_model
-from elman.network import Array, State
-from elman.text import unknown_nats
+from elman.apps.decode import beam as kernels
+from elman.apps.decode.beam import NONE
+from elman.apps.decode.inputs import check_thresholds, check_weights, list_texts, make_hotwords, read_frames
+from elman.apps.decode.language_model import LanguageModel, LmState, Reader, warn_of_unknown
+from elman.errors import check_range
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
-
-ROUNDING = 0.01
-"""A log-probability in half precision may be above 0 by less."""
-FREE, UNKNOWN = -1, -2
-"""In the place of the index of a character: what costs nothing, and what the language model does not know."""
+ALPHA, BETA = 0.5, 1.5
+"""The default weights with a language model."""
 
 
-class Hypothesis(NamedTuple):
-    """A text with its score (1), and the two log-probabilities in it, in nats."""
+@dataclass(frozen=True)
+class Hypothesis:
+    """A text with its score (1), and what is known of it."""
 
     text: str
     score: float
     acoustic: float
-    """log p(text); in `rescore`, the score that was passed."""
+    """log p(text) in nats; in `rescore`, the score that was passed."""
     lm: float
-    """log p_lm(text); 0 without a language model."""
+    """log p_lm(text) in nats; 0 without a language model."""
+    symbols: tuple[int, ...] = ()
+    """The column of each symbol in the log-probabilities; empty in `rescore`."""
+    frames: tuple[tuple[int, int], ...] = ()
+    """The first and the last frame of each symbol, on the most likely path of the text."""
+    state: LmState | None = field(default=None, compare=False, repr=False)
+    """The language model after the text: a search that is passed it continues the text. None without a model."""
+
+
+class SearchOptions(TypedDict, total=False):
+    """The options of `CtcSearch`."""
+
+    alpha: float
+    beta: float | None
+    width: int
+    blank: str | None
+    space: str
+    symbol_threshold: float
+    beam_threshold: float
+    hotwords: Iterable[str]
+    hotword_weight: float
+    from_logits: bool
+    state: LmState | None
+
+
+class CtcSearch:
+    """A prefix beam search that is passed the frames in pieces, as they arrive.
+
+    Parameters
+    ----------
+    symbols, lm, …
+        As in `decode_ctc`.
+
+    Examples
+    --------
+    >>> import elman, numpy as np
+    >>> search = elman.CtcSearch(["", "h", "i"])
+    >>> for piece in np.log([[[0.1, 0.8, 0.1]], [[0.1, 0.1, 0.8], [0.8, 0.1, 0.1]]]):
+    ...     search.advance(piece)
+    ...     search.best().text
+    'h'
+    'hi'
+    >>> search.finish()[0].frames
+    ((0, 0), (1, 1))
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str] | Mapping[str, int],
+        lm: LanguageModel | None = None,
+        *,
+        alpha: float = ALPHA,
+        beta: float | None = None,
+        width: int = 50,
+        blank: str | None = None,
+        space: str = "|",
+        symbol_threshold: float = 5.0,
+        beam_threshold: float = 10.0,
+        hotwords: Iterable[str] = (),
+        hotword_weight: float = 10.0,
+        from_logits: bool = False,
+        state: LmState | None = None,
+    ) -> None:
+        beta = beta if beta is not None else 0.0 if lm is None else BETA
+        check_weights(alpha, beta)
+        check_range("width", width, 1)
+        check_thresholds(symbol_threshold, beam_threshold)
+        self.texts = list_texts(symbols, blank, space)
+        self.width, self.from_logits = width, from_logits
+        self.symbol_threshold, self.beam_threshold = float(symbol_threshold), float(beam_threshold)
+        self.blank, K = self.texts.index(""), len(self.texts)
+        self.frames = 0
+        """The number of frames that were read."""
+        self._hotwords = make_hotwords(self.texts, hotwords, hotword_weight)
+        self._reader = Reader(lm, self.texts, width, state)
+        if lm is not None:
+            warn_of_unknown(lm, self.texts)
+        self._weights = float(alpha), float(beta), self._reader.unknown
+        self._beam, self._next, self._kept = (
+            kernels.Beam(np.zeros((width, 7)), np.zeros((width, 12), np.int64)) for _ in range(3)
+        )
+        self._beam.numbers[0, [kernels.S, kernels.BEST_S]] = -np.inf
+        self._beam.indices[0, [kernels.LAST, kernels.UNREAD]] = K, NONE
+        self._tables = kernels.Tables(
+            np.array([1, 1, 0]), np.full((4 * width, 5), NONE, np.int32), np.zeros((4 * width, 3), np.int32)
+        )
+        self._tables.trie[0, kernels.PLACE] = 0
+
+    def advance(self, log_probs: ArrayLike) -> None:
+        """Read frames, log-probabilities of shape (T, K)."""
+        frames = read_frames(log_probs, len(self.texts), self.from_logits)
+        is_tried = frames > frames.max(axis=1, keepdims=True) - self.symbol_threshold
+        is_tried[:, self.blank] = False
+        tried, counts, width = np.nonzero(is_tried)[1], is_tried.sum(axis=1), self.width
+        starts, most = np.append(0, np.cumsum(counts)), width * int(counts.max(initial=0))
+        workspace = kernels.Workspace(
+            self._next, self._kept, np.empty((most, 2), np.int64), np.empty((most, 3)), np.empty(most + width)
+        )
+        needed, t = np.empty(width, np.bool_), 0
+        while t < len(frames):
+            self._reserve()
+            scorer = kernels.Scorer(*self._weights, self._reader.log_p, self._reader.index, *self._hotwords[:4])
+            t = kernels.advance(
+                frames, self.blank, tried, starts, self.frames, width, self.beam_threshold, self._beam, self._tables,
+                scorer, workspace, needed, t,
+            )  # fmt: skip
+            if t < len(frames):
+                n = int(self._tables.used[0])
+                self._reader.read(self._beam.indices[:n], np.flatnonzero(needed[:n]))
+        self.frames += len(frames)
+
+    def _reserve(self) -> None:
+        """Make room for what a frame adds to the tables."""
+        used, trie, spans = self._tables
+        if used[1] + self.width > len(trie):
+            trie = np.concatenate([trie, np.full_like(trie, NONE)])
+        if used[2] + 2 * self.width > len(spans):
+            spans = np.concatenate([spans, np.zeros_like(spans)])
+        self._tables = kernels.Tables(used, trie, spans)
+
+    def best(self) -> Hypothesis:
+        """Return the text with the highest score so far, without the end of a line."""
+        return self.finish(end=False)[0]
+
+    def finish(self, *, end: bool = True, nbest: int = 1) -> list[Hypothesis]:
+        """Return the texts with the highest scores, the best first.
+
+        Parameters
+        ----------
+        end : bool
+            Whether the text ends here: a model of independent lines then predicts its end, and the beginning of a
+            hotword adds nothing.
+        nbest : int
+            Texts that are returned, at most.
+        """
+        check_range("nbest", nbest, 1)
+        n = int(self._tables.used[0])
+        numbers, indices = self._beam.numbers[:n], self._beam.indices[:n]
+        self._reader.read(indices, np.arange(n))
+        acoustic, lm, hotword = (
+            np.logaddexp(numbers[:, 0], numbers[:, 1]),
+            numbers[:, kernels.LM],
+            indices[:, kernels.HOTWORD],
+        )
+        bonus = numbers[:, kernels.BONUS] + self._hotwords.value[hotword]
+        if end:
+            bonus = np.where(self._hotwords.is_complete[hotword], bonus, numbers[:, kernels.BONUS])
+            if self._reader.end != NONE:
+                lm = lm + self._reader.log_p[indices[:, kernels.SLOT], self._reader.end]
+        alpha, beta, _ = self._weights
+        scores = acoustic + alpha * lm + beta * indices[:, kernels.LENGTH] + bonus
+        rows = np.argsort(-scores, kind="stable")[:nbest]
+        return [self._describe(row, float(scores[row]), float(acoustic[row]), float(lm[row])) for row in rows.tolist()]
+
+    def _describe(self, row: int, *scores: float) -> Hypothesis:
+        node, symbols = int(self._beam.indices[row, kernels.NODE]), list[int]()
+        while node:
+            symbols.append(int(self._tables.trie[node, kernels.LABEL]))
+            node = int(self._tables.trie[node, kernels.PARENT])
+        symbols.reverse()
+        text = "".join(self.texts[k] for k in symbols)
+        state = self._reader.state(int(self._beam.indices[row, kernels.SLOT]))
+        return Hypothesis(text, *scores, tuple(symbols), self._list_frames(row) if symbols else (), state)
+
+    def _list_frames(self, row: int) -> tuple[tuple[int, int], ...]:
+        """Return the first and the last frame of each symbol of a row that has some."""
+        numbers, indices = self._beam.numbers[row], self._beam.indices[row].tolist()
+        span, first, last = indices[kernels.B_SPAN : kernels.B_LAST + 1]
+        if numbers[kernels.BEST_S] > numbers[kernels.BEST_B]:
+            (span, first), last = indices[kernels.S_SPAN : kernels.S_FIRST + 1], self.frames - 1
+        found = [(first, last)]
+        while span != NONE:
+            span, first, last = self._tables.spans[span].tolist()
+            found.append((first, last))
+        return tuple(reversed(found))
 
 
 def decode_ctc(
     log_probs: ArrayLike,
-    symbols: Sequence[str],
-    lm: Model | None = None,
+    symbols: Sequence[str] | Mapping[str, int],
+    lm: LanguageModel | None = None,
     *,
-    alpha: float = 0.5,
-    beta: float = 1.5,
-    width: int = 50,
     nbest: int = 1,
-    blank: str = "",
-    space: str = "|",
-    symbol_threshold: float = 5.0,
-    beam_threshold: float = 10.0,
+    end: bool = True,
+    **options: Unpack[SearchOptions],
 ) -> list[Hypothesis]:
     """Return the texts that a prefix beam search finds in the output of a CTC model, the best first.
 
@@ -82,39 +245,57 @@ def decode_ctc(
     ----------
     log_probs : array, shape (T, K)
         The log-probability of every symbol in every frame, in nats.
-    symbols : sequence of str
-        The K symbols, with the blank. A symbol that is not a character of the language model costs what
-        `elman.text.unknown` says.
+    symbols : sequence of str, or mapping of str to int
+        The K symbols, with the blank, or the column of each. A symbol that is not a character of the language model
+        costs what `elman.text.unknown` says.
     lm : Model, optional
-        The language model: a network, with or without a prior, an ensemble, or counts.
-    alpha : float
-        Weight of the language model, at least 0. Choose it and `beta` on a development set.
-    beta : float
-        Added to the score for every symbol; it makes up for the cost of a long text in the language model.
-    width : int
-        Prefixes that are kept after each frame, at most.
+        The language model: a network, with or without a prior, an ensemble, counts, or any object with the methods of
+        `elman.apps.decode.LanguageModel`.
     nbest : int
         Texts that are returned, at most.
-    blank : str
-        The name of the blank in `symbols`, such as ``<pad>``.
+    end : bool
+        Whether the text ends after the last frame, see `CtcSearch.finish`.
+    alpha : float
+        Weight of the language model, at least 0; by default 0.5. `elman.choose_weights` chooses it and `beta`.
+    beta : float, optional
+        Added to the score for every symbol; it makes up for the cost of a long text in the language model. By default
+        1.5 with a language model, and 0 without.
+    width : int
+        Prefixes that are kept after each frame, at most; by default 50.
+    blank : str, optional
+        The name of the blank in `symbols`; by default the first of "", ``<pad>``, ``[PAD]``, ``<blank>``, ``<blk>`` and
+        ``_`` that is one.
     space : str
-        The symbol that stands for a space, if " " is not one of them.
+        The symbol that stands for a space, if " " is not one of them; by default ``|``.
     symbol_threshold : float
-        Symbols are not added in a frame in which they are less likely than the best one by this many nats or more.
+        Symbols are not added in a frame in which they are less likely than the best one by this many nats or more; by
+        default 5.
     beam_threshold : float
-        Prefixes are dropped whose score is lower than the best one by more than this many nats. With both thresholds
-        ``math.inf`` and a sufficient width, the scores are exact.
+        Prefixes are dropped whose score is lower than the best one by more than this many nats; by default 10. With
+        both thresholds ``math.inf`` and a sufficient width, the scores are exact.
+    hotwords : iterable of str
+        Words that are more likely than the acoustic and the language model say.
+    hotword_weight : float
+        Added to the score for each of these words in the text, and a part of it for the beginning of one; by default 10.
+    from_logits : bool
+        Whether to normalize what is passed, which may be logits, by a log-softmax; by default not.
+    state : LmState, optional
+        The language model after the text before, `Hypothesis.state`; by default, a text begins.
 
     Returns
     -------
-    list of (text, score, acoustic, lm)
-        Named tuples: the text, its score, and the log-probabilities of the acoustic and of the language model in nats.
+    list of Hypothesis
 
     Raises
     ------
     ElmanError
-        If the shape of the log-probabilities is not (T, K), some are NaN or above 0, or all of a frame are -infinity;
-        if the symbols are not distinct or lack the blank, or an option is out of its range.
+        If the shape of the log-probabilities is not (T, K), those of a frame are not finite or not normalized; if the
+        symbols are not distinct or lack the blank, or an option is out of its range.
+
+    Warns
+    -----
+    UserWarning
+        If the language model does not know more than a third of the symbols.
 
     Examples
     --------
@@ -129,253 +310,6 @@ def decode_ctc(
     >>> [elman.decode_ctc(np.log(p), symbols, each)[0].text for each in (None, model)]
     ['tick tick', 'tick tock']
     """
-    _check_weights(alpha, beta)
-    check_range("width", width, 1)
-    check_range("nbest", nbest, 1)
-    if not all(_is_number(each) and each > 0 for each in (symbol_threshold, beam_threshold)):
-        given = f"got {shorten(symbol_threshold)} and {shorten(beam_threshold)}"
-        raise ElmanError(f"symbol_threshold and beam_threshold must be greater than 0 ({given})")
-    if lm is not None:
-        check_is_model(lm)
-    texts = _list_texts(symbols, blank, space)
-    frames, blank_index = _check_frames(log_probs, len(texts)), texts.index("")
-    tried = frames > frames.max(axis=1, keepdims=True) - symbol_threshold
-    tried[:, blank_index] = False
-    used = np.flatnonzero(tried.any(axis=0))  # a few of the thousands of symbols of a recognizer of Chinese
-    texts = [texts[k] for k in used.tolist()]
-    search = _Search(_Reader(lm, texts), alpha, float(beta), width, beam_threshold)
-    f = np.pad(frames[:, used], ((0, 0), (0, 1)), constant_values=-np.inf)
-    for frame, of_blank, is_tried in zip(f, frames[:, blank_index], tried[:, used], strict=True):
-        search.advance(frame, of_blank, np.flatnonzero(is_tried))
-    return [*search.finish(texts)][:nbest]
-
-
-def rescore(
-    nbest: Iterable[tuple[str, float] | Hypothesis], lm: Model, *, alpha: float = 0.5, beta: float = 1.5
-) -> list[Hypothesis]:
-    """Return the hypotheses of a decoder with the scores (1) of a language model, the best first.
-
-    Parameters
-    ----------
-    nbest : iterable of (text, score)
-        The score takes the place of log p(y) in (1): it should not contain that of another language model.
-    lm : Model
-    alpha, beta : float
-        As in `decode_ctc`.
-
-    Returns
-    -------
-    list of (text, score, acoustic, lm)
-        As in `decode_ctc`, where `acoustic` is the score that was passed.
-
-    Examples
-    --------
-    >>> import elman
-    >>> text = elman.Corpus.from_text("tick tock\\n" * 40)
-    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=300, engine="numpy").model
-    >>> elman.rescore([("tick tick", -2.1), ("tick tock", -2.6)], model)[0].text
-    'tick tock'
-    """
-    _check_weights(alpha, beta)
-    check_is_model(lm)
-    try:
-        pairs = [(text, float(score)) for text, score, *_ in nbest]
-    except (TypeError, ValueError) as error:
-        raise ElmanError(f"nbest must contain a text and a score of each hypothesis ({error})") from None
-    if any(math.isnan(score) for _, score in pairs):
-        raise ElmanError("a score of the hypotheses is NaN")
-    _check_strings("the texts of the hypotheses", [text for text, _ in pairs])
-    log_p_lm = _read_texts(lm, [text for text, _ in pairs])
-    rows = ((*pair, log_p) for pair, log_p in zip(pairs, log_p_lm, strict=True))
-    found = [Hypothesis(text, s + alpha * log_p + beta * len(text), s, log_p) for text, s, log_p in rows]
-    return sorted(found, key=lambda hypothesis: -hypothesis.score)
-
-
-class _Beam(NamedTuple):
-    """Prefixes, one in each row of every array (n,)."""
-
-    node: Ints
-    """Number of the prefix; 0 of the empty one."""
-    parent: Ints
-    """Number of the prefix without its last symbol."""
-    last: Ints
-    """Its last symbol; K of the empty one."""
-    length: Ints
-    b: Floats
-    """log b, see (2)."""
-    s: Floats
-    """log s."""
-    lm: Floats
-    """log p_lm."""
-
-
-class _Search:
-    """The search: `advance` reads a frame, and `finish` returns what was found."""
-
-    def __init__(self, reader: _Reader, alpha: float, beta: float, width: int, threshold: float) -> None:
-        self.reader, self.alpha, self.beta, self.width, self.threshold = reader, alpha, beta, width, threshold
-        self.nodes: dict[tuple[int, int], int] = {}
-        """The number of every prefix that was in the beam, from 1, by that of its parent and its last symbol."""
-        none, certain = np.zeros(1, np.intp), np.zeros(1)
-        self.beam = _Beam(none, none - 1, none + reader.K, none, certain, certain - np.inf, certain)
-
-    def advance(self, frame: Floats, blank: float, tried: Ints) -> None:
-        """Read log f of the symbols of the reader, followed by -inf, and of the blank; those in `tried` are tried."""
-        beam = self.beam
-        total = np.logaddexp(beam.b, beam.s)
-        base = np.where(beam.last[:, None] == tried, beam.b[:, None], total[:, None])
-        added = base + frame[tried]  # (3) and (4), (n, len(tried))
-        self.beam = beam = beam._replace(b=total + blank, s=beam.s + frame[beam.last])  # (2)
-        if len(tried):
-            self._merge(tried, added)
-            scores = self._score(np.logaddexp(beam.b, beam.s), beam.lm, beam.length)
-            bounds = self._score(added, beam.lm[:, None], beam.length[:, None] + 1)
-            least = np.partition(scores, -self.width)[-self.width] if len(scores) >= self.width else -np.inf
-            least = max(least, scores.max() - self.threshold)
-            lm = self.reader.predict((bounds >= least).any(axis=1))[:, tried]
-            self._select(tried, added, lm, np.append(scores, bounds + self.alpha * lm), least)
-
-    def _score(self, acoustic: Floats, lm: Floats, length: Ints) -> Floats:
-        return acoustic + self.alpha * lm + self.beta * length  # (1)
-
-    def _merge(self, tried: Ints, added: Floats) -> None:
-        """Move what is added to a prefix that is in the beam."""
-        beam = self.beam
-        child, row = np.nonzero(beam.parent[:, None] == beam.node)
-        column = np.searchsorted(tried, beam.last[child])
-        found = tried.take(column, mode="clip") == beam.last[child]
-        child, place = child[found], (row[found], column[found])
-        beam.s[child] = np.logaddexp(beam.s[child], added[place])
-        added[place] = -np.inf
-
-    def _select(self, tried: Ints, added: Floats, lm: Floats, scores: Floats, least: float) -> None:
-        """Keep the best of the n prefixes and of those with a symbol added, given the scores of all in this order."""
-        beam, n = self.beam, len(self.beam.node)
-        least = max(least, scores.max() - self.threshold, np.finfo(np.float64).min)
-        best = np.flatnonzero(scores >= least)
-        if len(best) > self.width:
-            best = np.sort(best[np.argpartition(-scores[best], self.width)[: self.width]])
-        old, (row, column) = best[best < n], np.divmod(best[best >= n] - n, len(tried))
-        parent, last = beam.node[row], tried[column]
-        keys = zip(parent.tolist(), last.tolist(), strict=True)
-        node = np.array([self.nodes.setdefault(key, len(self.nodes) + 1) for key in keys], np.intp)
-        b, s = np.full(len(row), -np.inf), added[row, column]
-        new = _Beam(node, parent, last, beam.length[row] + 1, b, s, beam.lm[row] + lm[row, column])
-        self.beam = _Beam(*(np.concatenate([kept[old], more]) for kept, more in zip(beam, new, strict=True)))
-        self.reader.select(np.append(old, row), last)
-
-    def finish(self, texts: Sequence[str]) -> Iterator[Hypothesis]:
-        """Yield what is in the beam after the last frame, the best first."""
-        beam, acoustic = self.beam, np.logaddexp(self.beam.b, self.beam.s)
-        lm = beam.lm + self.reader.predict()[:, -1]
-        scores = self._score(acoustic, lm, beam.length)
-        keys = [(0, 0), *self.nodes]
-        for row in np.argsort(-scores, kind="stable"):
-            node, found = int(beam.node[row]), []
-            while node:
-                node, symbol = keys[node]
-                found.append(texts[symbol])
-            yield Hypothesis("".join(reversed(found)), float(scores[row]), float(acoustic[row]), float(lm[row]))
-
-
-class _Reader:
-    """What a language model predicts after each of n prefixes, which it reads when that is asked for."""
-
-    def __init__(self, model: Model | None, texts: Sequence[str]) -> None:
-        self.model, self.K = model, len(texts)
-        self.indices = np.full(self.K + 1, FREE)
-        """The model's index of each symbol, and of the end of the line."""
-        self.others = np.zeros(2)
-        """log p of UNKNOWN and FREE."""
-        self.unread = np.full(1, FREE)
-        """The model's index of the character that follows `state`; negative if there is none."""
-        if model is None:
-            log_p: Array = np.empty((1, 0))
-            self.state = State(log_p, np.empty((1, 0), np.int32))
-        else:
-            characters = model.alphabet.characters
-            index_of = {character: k for k, character in enumerate(characters)}
-            unknown = len(characters) - 1 if model.alphabet.has_unknown else UNKNOWN
-            self.indices[:-1] = [index_of.get(text, unknown) for text in texts]
-            if model.is_of_lines:
-                self.indices[-1] = index_of["\n"]
-            self.others[UNKNOWN] = -unknown_nats(len(characters))
-            self.state, log_p = model.step(model.start(), model.alphabet.start_char)
-        self.log_p = self._arrange(log_p)
-
-    def _arrange(self, log_p: Array) -> Floats:
-        """Return the log-probabilities of the K symbols and of the end of the line, given those of the model."""
-        others = np.tile(self.others, (len(log_p), 1))
-        return np.append(log_p.astype(np.float64), others, axis=1)[:, self.indices]
-
-    def select(self, rows: Ints, symbols: Ints) -> None:
-        """Keep some rows, and add a symbol to each of the last ones."""
-        self.state, self.log_p = self.state.select(rows), self.log_p[rows]
-        self.unread = np.append(self.unread[rows[: len(rows) - len(symbols)]], self.indices[symbols])
-
-    def predict(self, is_needed: Bools | bool = True) -> Floats:
-        """Return log p (n, K + 1) of the symbols and the end of the line; rows that are not needed are undefined."""
-        rows = np.flatnonzero((self.unread >= 0) & is_needed)
-        if self.model is not None and len(rows):
-            state, log_p = self.model.step(self.state.select(rows), self.unread[rows])
-            self.state = self.state.replace_rows(rows, state)
-            self.log_p[rows], self.unread[rows] = self._arrange(log_p), FREE
-        return self.log_p
-
-
-def _read_texts(model: Model, texts: Sequence[str]) -> list[float]:
-    """Return log p_lm of each text."""
-    characters = sorted({*"".join(texts)})
-    index_of = {character: k for k, character in enumerate(characters)}
-    reader, total, rows = _Reader(model, characters), np.zeros(len(texts)), np.arange(len(texts))
-    reader.select(np.zeros_like(rows), rows[:0])
-    for t in range(1 + max(map(len, texts), default=-1)):
-        symbols = np.array([index_of[texts[n][t]] if t < len(texts[n]) else reader.K for n in rows.tolist()])
-        total[rows] += reader.predict()[np.arange(len(rows)), symbols]
-        unfinished = np.flatnonzero(symbols < reader.K)
-        reader.select(unfinished, symbols[unfinished])
-        rows = rows[unfinished]
-    return [*map(float, total)]
-
-
-def _check_weights(alpha: float, beta: float) -> None:
-    if not (_is_number(alpha) and 0 <= alpha < math.inf):
-        raise ElmanError(f"alpha must be finite and at least 0 (got {shorten(alpha)})")
-    if not (_is_number(beta) and math.isfinite(beta)):
-        raise ElmanError(f"beta must be finite (got {shorten(beta)})")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real)
-
-
-def _check_strings(name: str, values: Any) -> None:
-    if not (isinstance(values, Iterable) and all(isinstance(each, str) for each in values)):
-        raise ElmanError(f"{name} must be strings (got {quote(values)})")
-
-
-def _list_texts(symbols: Sequence[str], blank: str, space: str) -> list[str]:
-    """Return the text that each symbol stands for: "" for the blank only."""
-    _check_strings("the symbols", symbols)
-    names = [*symbols]
-    if blank not in names:
-        raise ElmanError(f"the {len(names)} symbols do not contain the blank {quote(blank)}: pass blank")
-    texts = [" " if name == space and " " not in names else name for name in names]
-    texts[names.index(blank)] = ""
-    if repeated := Counter(texts) - Counter({*texts}):
-        raise ElmanError(f"the symbols must be distinct (got {quote(min(repeated))} several times)")
-    return texts
-
-
-def _check_frames(log_probs: ArrayLike, K: int) -> Floats:
-    """Return the log-probabilities (T, K)."""
-    try:
-        frames = np.asarray(log_probs, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ElmanError(f"log_probs must be an array of numbers ({error})") from None
-    if frames.ndim != 2 or frames.shape[1] != K:
-        raise ElmanError(f"log_probs must have a row per frame and {K} columns (got the shape {frames.shape})")
-    if len(frames) and not (frames.max() <= ROUNDING and frames.max(axis=1).min() > -np.inf):
-        given = f"got {frames.min():.4g} to {frames.max():.4g}"
-        raise ElmanError(f"log_probs must be log-probabilities, at most 0 and finite in every frame ({given})")
-    return frames
+    search = CtcSearch(symbols, lm, **options)
+    search.advance(log_probs)
+    return search.finish(end=end, nbest=nbest)

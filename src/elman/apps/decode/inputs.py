@@ -1,0 +1,130 @@
+"""The arguments of a search: its symbols, log-probabilities, weights and hotwords."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from elman.errors import ElmanError, quote, shorten
+from elman.network import log_softmax
+
+BLANKS = ("", "<pad>", "[PAD]", "<blank>", "<blk>", "_")
+"""The usual names of the blank; the first of them that is a symbol."""
+ROUNDING = 0.02
+"""The logarithm of the sum of probabilities in half precision, such as bfloat16, may differ from 0 by less."""
+
+
+def check_weights(alpha: float, beta: float) -> None:
+    """Check the weights of the score."""
+    if not (_is_number(alpha) and 0 <= alpha < math.inf):
+        raise ElmanError(f"alpha must be finite and at least 0 (got {shorten(alpha)})")
+    if not (_is_number(beta) and math.isfinite(beta)):
+        raise ElmanError(f"beta must be finite (got {shorten(beta)})")
+
+
+def check_thresholds(*thresholds: float) -> None:
+    """Check the thresholds of symbols and of the beam."""
+    if not all(_is_number(each) and each > 0 for each in thresholds):
+        given = f"got {' and '.join(map(shorten, thresholds))}"
+        raise ElmanError(f"symbol_threshold and beam_threshold must be greater than 0 ({given})")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)
+
+
+def check_strings(name: str, values: Any) -> None:
+    """Check that an argument contains strings."""
+    if not (isinstance(values, Iterable) and all(isinstance(each, str) for each in values)):
+        raise ElmanError(f"{name} must be strings (got {quote(values)})")
+
+
+def list_texts(symbols: Sequence[str] | Mapping[str, int], blank: str | None, space: str) -> list[str]:
+    """Return the text that each symbol stands for: "" for the blank only."""
+    check_strings("the symbols", symbols)
+    names = [*symbols]
+    if isinstance(symbols, Mapping):
+        names.sort(key=symbols.__getitem__)
+        if [symbols[name] for name in names] != [*range(len(names))]:
+            raise ElmanError(f"the values of the symbols must be their columns, from 0 to {len(names) - 1}, each once")
+    if blank is None:
+        blank = next((name for name in BLANKS if name in names), "")
+    if blank not in names:
+        remedy = f"append '' if log_probs has {len(names) + 1} columns, or pass blank"
+        raise ElmanError(f"the {len(names)} symbols do not contain the blank {quote(blank)}: {remedy}")
+    texts = [" " if name == space and " " not in names else name for name in names]
+    texts[names.index(blank)] = ""
+    if repeated := Counter(texts) - Counter({*texts}):
+        raise ElmanError(f"the symbols must be distinct (got {quote(min(repeated))} several times)")
+    return texts
+
+
+def read_frames(log_probs: ArrayLike, K: int, from_logits: bool) -> NDArray[np.float64]:
+    """Return the log-probabilities (T, K)."""
+    try:
+        frames = np.ascontiguousarray(log_probs, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ElmanError(f"log_probs must be an array of numbers ({error})") from None
+    if frames.ndim != 2 or frames.shape[1] != K:
+        raise ElmanError(f"log_probs must have a row per frame and {K} columns (got the shape {frames.shape})")
+    highest = frames.max(axis=1, keepdims=True)
+    if not np.isfinite(highest).all():
+        t = int(np.argmin(np.isfinite(highest)))
+        raise ElmanError(f"log_probs must be finite in every frame (got {highest[t, 0]} in frame {t})")
+    if from_logits:
+        return log_softmax(frames)
+    sums = highest[:, 0] + np.log(np.exp(frames - highest).sum(axis=1))
+    if (wrong := np.flatnonzero(np.abs(sums) > ROUNDING)).size:
+        given = f"the probabilities of frame {wrong[0]} sum to {math.exp(min(sums[wrong[0]], 700)):.4g}"
+        remedy = "pass from_logits=True, and the logarithm of probabilities"
+        raise ElmanError(f"log_probs must be log-probabilities ({given}): {remedy}")
+    return frames
+
+
+class Hotwords(NamedTuple):
+    """The tables of `elman.apps.decode.beam.Scorer`; node 0 is before a word, node 1 in a word that is not one of them."""
+
+    kind: NDArray[np.int64]
+    after: NDArray[np.int64]
+    gain: NDArray[np.float64]
+    value: NDArray[np.float64]
+    is_complete: NDArray[np.bool_]
+    """Whether a node ends a hotword, (nodes,)."""
+
+
+def make_hotwords(texts: Sequence[str], hotwords: Iterable[str], weight: float) -> Hotwords:
+    """Return the tables in which a word of the hotwords adds `weight`, and its beginning a part of it."""
+    if isinstance(hotwords, str):
+        hotwords = [hotwords]
+    check_strings("hotwords", hotwords)
+    if not (_is_number(weight) and math.isfinite(weight)):
+        raise ElmanError(f"hotword_weight must be finite (got {shorten(weight)})")
+    words = sorted({word for each in hotwords for word in each.split()}, key=len)
+    characters = dict.fromkeys("".join(words))
+    if missing := [each for each in characters if each not in texts]:
+        raise ElmanError(f"hotwords must consist of the symbols (got {quote(missing[0])})")
+    kinds = {character: 2 + k for k, character in enumerate(characters)}
+    is_boundary = [False, True, *(not each.isalnum() for each in kinds)]
+    nodes, value, ends = [dict[int, int](), dict[int, int]()], [0.0, 0.0], set[int]()
+    for word in words:  # the shortest first, whose part is the largest
+        node = 0
+        for length, character in enumerate(word, 1):
+            if kinds[character] not in nodes[node]:
+                nodes[node][kinds[character]] = len(nodes)
+                nodes.append({})
+                value.append(weight * length / len(word))
+            node = nodes[node][kinds[character]]
+        ends.add(node)
+    is_complete = np.isin(np.arange(len(nodes)), [*ends])
+    after = np.array(
+        [[children.get(k, int(not is_boundary[k])) for k in range(len(is_boundary))] for children in nodes]
+    )
+    gain = np.array(value)[:, None] * is_complete[:, None] * (after == 0)
+    kind = np.array([kinds.get(text, int(not text[-1:].isalnum())) for text in texts])
+    return Hotwords(kind, after, gain, np.array(value), is_complete)
