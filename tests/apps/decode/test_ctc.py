@@ -95,15 +95,28 @@ def test_scores_are_sums_over_all_paths(lm: Model | None) -> None:
             elman.rescore([("a", math.nan)], lm)
 
 
+def log_p(frames: Array, text: str) -> float:
+    """Return log p(text), the sum over all paths, by the prefixes of the text."""
+    b, s = np.zeros(len(text) + 1), np.zeros(len(text) + 1)
+    b[0] = 1
+    for f in np.exp(frames):
+        emitted = np.array([0, *(f[TEXTS.index(character)] for character in text)])
+        is_repeated = np.array([False, *(one == other for one, other in zip(text, text[1:], strict=False))], np.bool_)
+        before = b[:-1] + np.where(is_repeated[: len(text)], 0, s[:-1])
+        b, s = (b + s) * f[1], emitted * (s + np.append(0, before))
+    return math.log(b[-1] + s[-1])
+
+
 def search_plainly(
     frames: Array, lm: Model | None, width: int, symbol_threshold: float, beam_threshold: float
 ) -> list[tuple[str, float]]:
-    """Return the texts and scores that a beam finds which computes everything, and adds to dictionaries."""
+    """Return the texts of a beam that computes everything, and adds to dictionaries; and their exact scores."""
 
-    def score(item: tuple[str, list[float]], ended: bool = False) -> float:
-        text, logs = item
-        acoustic = float(np.logaddexp(logs[0], logs[1]))
-        return acoustic + ALPHA * log_p_lm(lm, text, ended) + BETA * len(text)
+    def score(item: tuple[str, list[float]]) -> float:
+        return float(np.logaddexp(*item[1])) + ALPHA * log_p_lm(lm, item[0], ended=False) + BETA * len(item[0])
+
+    def exact_score(text: str) -> float:
+        return log_p(frames, text) + ALPHA * log_p_lm(lm, text, ended=True) + BETA * len(text)
 
     beam = {"": [0.0, -math.inf]}
     for frame in frames:
@@ -120,7 +133,7 @@ def search_plainly(
                     longer[1] = np.logaddexp(longer[1], base + frame[k])
         best = sorted(new.items(), key=score, reverse=True)[:width]
         beam = {item[0]: item[1] for item in best if score(item) >= score(best[0]) - beam_threshold}
-    return sorted(((item[0], score(item, ended=True)) for item in beam.items()), key=lambda item: -item[1])
+    return sorted(((text, exact_score(text)) for text in beam), key=lambda item: -item[1])
 
 
 @pytest.mark.parametrize(("width", "symbol_threshold", "beam_threshold"), [(6, 2.0, 3.0), (12, math.inf, math.inf)])
@@ -134,6 +147,18 @@ def test_the_beam_is_that_of_a_plain_search(
         found = elman.decode_ctc(frames, SYMBOLS, lm, width=width, nbest=width, **options, **WEIGHTS)
         assert [each.text for each in found] == [text for text, _ in expected]
         np.testing.assert_allclose([each.score for each in found], [score for _, score in expected], rtol=1e-9)
+
+
+def test_frames_are_those_of_the_most_likely_path() -> None:
+    frames, best = draw_frames(6, 3), dict[str, tuple[float, list[tuple[int, int]]]]()
+    for path in product(range(len(SYMBOLS)), repeat=len(frames)):
+        groups = [[*group] for _, group in groupby(enumerate(path), key=lambda item: item[1])]
+        spans = [(group[0][0], group[-1][0]) for group in groups if group[0][1] != 1]
+        text = "".join(TEXTS[group[0][1]] for group in groups)
+        best[text] = max(best.get(text, (-math.inf, [])), (sum(frames[range(6), path]), spans))
+    for each in elman.decode_ctc(frames, SYMBOLS, **EXACT, width=10_000, nbest=10_000):
+        assert [*each.frames] == best[each.text][1]
+        assert "".join(TEXTS[k] for k in each.symbols) == each.text
 
 
 def test_a_prefix_that_cannot_be_extended_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

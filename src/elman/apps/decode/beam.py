@@ -1,10 +1,10 @@
-"""The kernel of the search: a beam of prefixes that reads frames until the language model is asked.
+"""The kernels of the search: a beam of prefixes that reads frames until the language model is asked, and exact sums.
 
-K  symbols        n  prefixes in the beam, at most `width`        t  frame
+K  symbols        n  prefixes in the beam, at most `width`        m  prefixes that are not in it, with a symbol added
+t  frame of T     node  a prefix in the trie; 0 is the empty one
 
-Beside the sums b and s of `elman.apps.decode.ctc`, the beam has the probability of the most likely path of each prefix
-that ends in a blank and of that which ends in its last symbol, (2) to (4) with a maximum for each sum. The frames of
-its last symbol are columns of the beam; those of the symbols before are a linked list, `Tables.spans`.
+The equations are those of `elman.apps.decode.ctc`. Where Numba is not installed, the interpreter runs the kernels: a
+line then takes about as long as in a search with dictionaries.
 """
 
 from __future__ import annotations
@@ -20,41 +20,29 @@ from elman.jit import inlined, kernel
 NONE = -1
 FREE, UNKNOWN = -1, -2
 """In the place of the model's index of a symbol: there is no model; the model does not know it."""
+TINY = 1e-250
+"""Smaller probabilities are 0: numbers below 1e-308 are slow."""
 
-B, S, LM, BONUS, BEST_B, BEST_S, SCORE = range(7)
-"""Columns of `Beam.numbers`: log b, log s, log p_lm, the bonus of complete hotwords, log of the most likely paths, and
-the score (1)."""
-NODE, LAST, LENGTH, SLOT, UNREAD, HOTWORD, B_SPAN, B_FIRST, B_LAST, S_SPAN, S_FIRST, SOURCE = range(12)
-"""Columns of `Beam.indices`: the prefix in `Tables.trie`; its last symbol, K of the empty one; its length; where the model's
-state is; the model's index of a symbol that it has not read, or NONE; the node of the hotwords; the span before the
-last symbol, its first and last frame, on the most likely path that ends in a blank, and on the other; and the row of
-the parent if that path came from there."""
-ROW, SYMBOL = range(2)
-"""Columns of `Workspace.added`: the prefix in the beam, and the symbol that is added to it."""
-PARENT, LABEL, CHILD, SIBLING, PLACE = range(5)
-"""Columns of `Tables.trie`: the prefix without its last symbol, that symbol, its latest child, the child of the same parent
-that was added before, and its row in the beam."""
-BEFORE, FIRST, FINAL = range(3)
-"""Columns of `Tables.spans`: the span of the symbol before, the first and the last frame."""
+B, S, LM, REST, SCORE = range(5)
+"""Columns of `Beam.numbers`: log b, log s, log p_lm; all that (1) adds to log p, without the beginning of a hotword;
+and the score (1)."""
+NODE, SLOT, UNREAD, HOTWORD = range(4)
+"""Columns of `Beam.indices`: the prefix; the slot of the model's state, and the model's index of a symbol that it has
+not read since, or NONE; the node of the hotwords."""
+PARENT, LABEL, CHILD, SIBLING, ROW = range(5)
+"""Columns of the trie: the prefix without its last symbol, and that symbol; its latest child; the child of the same
+parent that was made before; its row in the beam, or NONE."""
 
 
 class Beam(NamedTuple):
     """Prefixes, one in each of the first n rows."""
 
-    numbers: NDArray[np.float64]  # (width, 7)
-    indices: NDArray[np.int64]  # (width, 12)
-
-
-class Tables(NamedTuple):
-    """What the prefixes refer to."""
-
-    used: NDArray[np.int64]  # (3,): n, nodes and spans in use
-    trie: NDArray[np.int32]  # (nodes, 5)
-    spans: NDArray[np.int32]  # (spans, 3)
+    numbers: NDArray[np.float64]  # (width, 5)
+    indices: NDArray[np.int64]  # (width, 4)
 
 
 class Scorer(NamedTuple):
-    """What is added to the acoustic score, (1)."""
+    """What (1) adds to log p."""
 
     alpha: float
     beta: float
@@ -63,18 +51,18 @@ class Scorer(NamedTuple):
     index: NDArray[np.int64]  # (K,): the model's index of each symbol
     kind: NDArray[np.int64]  # (K,): its column in the tables of hotwords
     after: NDArray[np.int64]  # (nodes, kinds): the node after a symbol
-    gain: NDArray[np.float64]  # (nodes, kinds): the bonus that then is kept
-    value: NDArray[np.float64]  # (nodes,): the bonus of a part of a hotword
+    gain: NDArray[np.float64]  # (nodes, kinds): the bonus of the word that it ends
+    value: NDArray[np.float64]  # (nodes,): the bonus of a beginning
 
 
-class Workspace(NamedTuple):
-    """Workspace of `advance`."""
+class Added(NamedTuple):
+    """Prefixes with a symbol added."""
 
-    next: Beam
-    kept: Beam  # the prefixes of the beam after the frame
-    added: NDArray[np.int64]  # (width tried, 2)
-    scores: NDArray[np.float64]  # (width tried, 3): log s, that of the most likely path, and the score
-    ranked: NDArray[np.float64]  # (width (tried + 1),)
+    row: NDArray[np.int64]  # (width K,): of the prefix
+    symbol: NDArray[np.int64]
+    s: NDArray[np.float64]
+    score: NDArray[np.float64]  # (1), which lacks log p_lm of the symbol at first
+    ranked: NDArray[np.float64]  # (width (K + 1),): workspace of `rank`
 
 
 @inlined
@@ -103,92 +91,33 @@ def copy_row(source, row, to, place):
 
 
 @kernel
-def make_node(used, trie, node, symbol):
-    """The node of a prefix with a symbol added, which is made if there is none."""
-    child = np.int64(find_node(trie, node, symbol))
-    if child == NONE:
-        child = used[1]
-        used[1] += 1
-        trie[child, PARENT], trie[child, LABEL], trie[child, CHILD] = node, symbol, NONE
-        trie[child, SIBLING], trie[child, PLACE] = trie[node, CHILD], NONE
-        trie[node, CHILD] = child
-    return child
-
-
-@kernel
-def make_span(used, spans, indices, numbers, row, symbol, K, t):
-    """The span of the last symbol of a row, to which a symbol is added in frame t; NONE if it is empty."""
-    span = np.int64(NONE)
-    if indices[row, LAST] < K:
-        span = used[2]
-        used[2] += 1
-        if indices[row, LAST] == symbol or numbers[row, BEST_B] >= numbers[row, BEST_S]:  # (4), (3)
-            spans[span, BEFORE], spans[span, FIRST] = indices[row, B_SPAN], indices[row, B_FIRST]
-            spans[span, FINAL] = indices[row, B_LAST]
-        else:
-            spans[span, BEFORE], spans[span, FIRST] = indices[row, S_SPAN], indices[row, S_FIRST]
-            spans[span, FINAL] = t - 1
-    return span
-
-
-@kernel
-def keep(n, beam, kept, f, blank, K, t):
-    """Set `kept` to the prefixes after frame f (K,), (2); their scores lack those of the merged."""
+def extend(n, beam, new, trie, scorer, added, f, blank, tried):
+    """Set `new` to the n prefixes after frame f (K,), and add to each the symbols that are tried; return m."""
+    m = 0
     for row in range(n):
-        copy_row(beam, row, kept, row)
-        b, s, last = beam.numbers[row, B], beam.numbers[row, S], beam.indices[row, LAST]
-        best_b, best_s = beam.numbers[row, BEST_B], beam.numbers[row, BEST_S]
-        again = f[last] if last < K else -np.inf
-        kept.numbers[row, B], kept.numbers[row, S] = add_logs(b, s) + f[blank], s + again
-        kept.numbers[row, BEST_B], kept.numbers[row, BEST_S] = max(best_b, best_s) + f[blank], best_s + again
-        kept.indices[row, SOURCE] = NONE
-        if best_s > best_b:
-            kept.indices[row, B_SPAN], kept.indices[row, B_FIRST] = (
-                beam.indices[row, S_SPAN],
-                beam.indices[row, S_FIRST],
-            )
-            kept.indices[row, B_LAST] = t - 1
-
-
-@kernel
-def extend(n, beam, trie, scorer, workspace, f, tried):
-    """Add the symbols that are tried to the prefixes, (3) and (4); return how many are not in the beam.
-
-    Their scores lack log p_lm of the symbol that is added.
-    """
-    kept, added, scores, m = workspace.kept, workspace.added, workspace.scores, 0
+        copy_row(beam, row, new, row)
+        last = trie[beam.indices[row, NODE], LABEL]
+        new.numbers[row, B] = add_logs(beam.numbers[row, B], beam.numbers[row, S]) + f[blank]  # (2)
+        new.numbers[row, S] = beam.numbers[row, S] + (f[last] if last != NONE else 0.0)
     for row in range(n):
-        b, s, last = beam.numbers[row, B], beam.numbers[row, S], beam.indices[row, LAST]
-        best_b, best_s = beam.numbers[row, BEST_B], beam.numbers[row, BEST_S]
-        total, best, hotword = add_logs(b, s), max(best_b, best_s), beam.indices[row, HOTWORD]
-        rest = scorer.alpha * beam.numbers[row, LM] + scorer.beta * (beam.indices[row, LENGTH] + 1)
-        rest += beam.numbers[row, BONUS]
+        b, node, hotword = beam.numbers[row, B], beam.indices[row, NODE], beam.indices[row, HOTWORD]
+        total, last = add_logs(b, beam.numbers[row, S]), trie[node, LABEL]
         for i in range(len(tried)):
             k = tried[i]
-            base, most = (b, best_b) if last == k else (total, best)
-            child = find_node(trie, beam.indices[row, NODE], k)
-            place = trie[child, PLACE] if child != NONE else np.int32(NONE)
+            s, child = (b if k == last else total) + f[k], find_node(trie, node, k)  # (4), (3)
+            place = trie[child, ROW] if child != NONE else np.int32(NONE)
             if place != NONE:
-                kept.numbers[place, S] = add_logs(kept.numbers[place, S], base + f[k])
-                if most + f[k] > kept.numbers[place, BEST_S]:
-                    kept.numbers[place, BEST_S], kept.indices[place, SOURCE] = most + f[k], row
-            elif base > -np.inf:
+                new.numbers[place, S] = add_logs(new.numbers[place, S], s)
+            elif s > -np.inf:
                 kind = scorer.kind[k]
-                added[m, ROW], added[m, SYMBOL] = row, k
-                scores[m, 0], scores[m, 1] = base + f[k], most + f[k]
-                hot = scorer.gain[hotword, kind] + scorer.value[scorer.after[hotword, kind]]
-                scores[m, 2] = base + f[k] + rest + hot
+                bonus = scorer.gain[hotword, kind] + scorer.value[scorer.after[hotword, kind]]
+                added.row[m], added.symbol[m], added.s[m] = row, k, s
+                added.score[m] = s + beam.numbers[row, REST] + scorer.beta + bonus
                 m += 1
-    return m
-
-
-@kernel
-def score_kept(n, kept, scorer):
-    """Set the scores (1) of the prefixes that are kept."""
     for row in range(n):
-        rest = scorer.alpha * kept.numbers[row, LM] + scorer.beta * kept.indices[row, LENGTH]
-        rest += kept.numbers[row, BONUS] + scorer.value[kept.indices[row, HOTWORD]]
-        kept.numbers[row, SCORE] = add_logs(kept.numbers[row, B], kept.numbers[row, S]) + rest
+        score = add_logs(new.numbers[row, B], new.numbers[row, S]) + new.numbers[row, REST]
+        new.numbers[row, SCORE] = score + scorer.value[new.indices[row, HOTWORD]]
+    return m
 
 
 @kernel
@@ -205,113 +134,166 @@ def find_rank(values, count, rank):
             if i <= j:
                 values[i], values[j] = values[j], values[i]
                 i, j = i + 1, j - 1
-        if rank <= j:
-            high = j
-        elif rank >= i:
-            low = i
-        else:
-            low = high
+        if j < rank < i:
+            break
+        low, high = (low, j) if rank <= j else (i, high)
     return values[rank]
 
 
+@inlined
+def log_p_lm(scorer, slot, symbol):
+    """log p_lm of a symbol after the prefix whose state is in a slot."""
+    index = scorer.index[symbol]
+    return scorer.log_p[slot, index] if index >= 0 else scorer.unknown if index == UNKNOWN else 0.0
+
+
 @kernel
-def rank(n, m, width, threshold, least, scorer, workspace, beam):
-    """Complete the scores of what is added; return the least that is in the new beam."""
-    scores, added, ranked, count, best = workspace.scores, workspace.added, workspace.ranked, n, -np.inf
+def rank(n, m, beam, new, threshold, least, scorer, added):
+    """Complete the scores of what is added and has at least the score `least`; return the least in the new beam."""
+    count, best = n, -np.inf
     for row in range(n):
-        ranked[row] = workspace.kept.numbers[row, SCORE]
-        best = max(best, ranked[row])
+        added.ranked[row] = new.numbers[row, SCORE]
+        best = max(best, added.ranked[row])
     for i in range(m):
-        if scores[i, 2] >= least:
-            index = scorer.index[added[i, SYMBOL]]
-            if index >= 0:
-                scores[i, 2] += scorer.alpha * scorer.log_p[beam.indices[added[i, ROW], SLOT], index]
-            elif index == UNKNOWN:
-                scores[i, 2] += scorer.alpha * scorer.unknown
-            ranked[count] = scores[i, 2]
-            best, count = max(best, scores[i, 2]), count + 1
-    least = max(least, best - threshold, -1e300)  # what is impossible is left out
-    return max(least, find_rank(ranked, count, width - 1)) if count > width else least
+        if added.score[i] >= least:
+            added.score[i] += scorer.alpha * log_p_lm(scorer, beam.indices[added.row[i], SLOT], added.symbol[i])
+            added.ranked[count] = added.score[i]
+            best, count = max(best, added.score[i]), count + 1
+    least, width = max(least, best - threshold, -1e300), len(beam.numbers)  # what is impossible is left out
+    return max(least, find_rank(added.ranked, count, width - 1)) if count > width else least
 
 
 @kernel
-def select(n, m, width, least, beam, tables, scorer, workspace, K, t):
-    """Fill the beam with what has at least this score, at most `width`."""
-    used, trie, kept, new = tables.used, tables.trie, workspace.kept, workspace.next
-    count = 0
+def select(n, m, beam, new, used, trie, least, scorer, added):
+    """Keep the prefixes, and those with a symbol added, that have at least a score; at most `width`."""
+    count, width = 0, len(beam.numbers)
     for row in range(n):
-        trie[beam.indices[row, NODE], PLACE] = NONE
-    for row in range(n):
-        if kept.numbers[row, SCORE] >= least and count < width:
-            copy_row(kept, row, new, count)
-            if kept.indices[row, SOURCE] != NONE:
-                source, last = kept.indices[row, SOURCE], kept.indices[row, LAST]
-                new.indices[count, S_SPAN] = make_span(
-                    used, tables.spans, beam.indices, beam.numbers, source, last, K, t
-                )
-                new.indices[count, S_FIRST] = t
+        trie[beam.indices[row, NODE], ROW] = NONE
+        if new.numbers[row, SCORE] >= least:
+            copy_row(new, row, new, count)
             count += 1
     for i in range(m):
-        if workspace.scores[i, 2] >= least and count < width:
-            add(count, new, beam, tables, scorer, workspace, i, K, t)
+        if added.score[i] >= least and count < width:
+            add(count, beam, new, used, trie, scorer, added, i)
             count += 1
     for row in range(count):
         copy_row(new, row, beam, row)
-        trie[beam.indices[row, NODE], PLACE] = row
+        trie[beam.indices[row, NODE], ROW] = row
     used[0] = count
 
 
 @kernel
-def add(count, new, beam, tables, scorer, workspace, i, K, t):
+def add(place, beam, new, used, trie, scorer, added, i):
     """Set a row of the new beam to a prefix with a symbol added."""
-    row, k, numbers, indices = workspace.added[i, ROW], workspace.added[i, SYMBOL], new.numbers, new.indices
-    index, kind, hotword = scorer.index[k], scorer.kind[k], beam.indices[row, HOTWORD]
-    lm, slot = beam.numbers[row, LM], beam.indices[row, SLOT]
-    if index >= 0:
-        lm += scorer.log_p[slot, index]
-    elif index == UNKNOWN:
-        lm += scorer.unknown
-    numbers[count, B], numbers[count, S], numbers[count, LM] = -np.inf, workspace.scores[i, 0], lm
-    numbers[count, BEST_B], numbers[count, BEST_S] = -np.inf, workspace.scores[i, 1]
-    numbers[count, BONUS] = beam.numbers[row, BONUS] + scorer.gain[hotword, kind]
-    numbers[count, SCORE] = workspace.scores[i, 2]
-    indices[count, NODE] = make_node(tables.used, tables.trie, beam.indices[row, NODE], k)
-    indices[count, LAST], indices[count, LENGTH] = k, beam.indices[row, LENGTH] + 1
-    indices[count, SLOT], indices[count, UNREAD] = slot, index if index >= 0 else NONE
-    indices[count, HOTWORD] = scorer.after[hotword, kind]
-    indices[count, S_SPAN] = make_span(tables.used, tables.spans, beam.indices, beam.numbers, row, k, K, t)
-    indices[count, S_FIRST] = t
+    row, k = added.row[i], added.symbol[i]
+    node, slot, hotword = beam.indices[row, NODE], beam.indices[row, SLOT], beam.indices[row, HOTWORD]
+    log_p, gain, child = (
+        log_p_lm(scorer, slot, k),
+        scorer.gain[hotword, scorer.kind[k]],
+        np.int64(find_node(trie, node, k)),
+    )
+    if child == NONE:
+        child = used[1]
+        used[1] += 1
+        trie[child, PARENT], trie[child, LABEL], trie[child, CHILD] = node, k, NONE
+        trie[child, SIBLING], trie[node, CHILD] = trie[node, CHILD], child
+    new.numbers[place, B], new.numbers[place, S] = -np.inf, added.s[i]
+    new.numbers[place, LM] = beam.numbers[row, LM] + log_p
+    new.numbers[place, REST] = beam.numbers[row, REST] + scorer.alpha * log_p + scorer.beta + gain
+    new.indices[place, NODE], new.indices[place, SLOT] = child, slot
+    new.indices[place, UNREAD] = max(scorer.index[k], NONE)
+    new.indices[place, HOTWORD] = scorer.after[hotword, scorer.kind[k]]
 
 
 @kernel
-def advance(frames, blank, tried, starts, first, width, threshold, beam, tables, scorer, workspace, needed, t):
+def advance(frames, blank, tried, starts, threshold, beam, new, used, trie, scorer, added, needed, t):
     """Read frames (T, K) from t on; return the frame that cannot be read yet, or T.
 
-    Frame t tries the symbols ``tried[starts[t] : starts[t + 1]]``; `first` is the number of the first frame. A frame
-    is not read until the tables have room for `width` more nodes and twice as many spans, and the model has read the
-    prefixes for which `needed` (width,) is set.
+    Frame t tries the symbols ``tried[starts[t] : starts[t + 1]]``; `used` (2,) has n and the number of nodes. A frame
+    cannot be read while the trie has no room for `width` more nodes, or the model has not read the prefixes for which
+    `needed` (width,) is set: those with a symbol added that may be in the beam.
     """
-    T, K, used = frames.shape[0], frames.shape[1], tables.used
-    while t < T:
-        n, f = used[0], frames[t]
-        symbols = tried[starts[t] : starts[t + 1]]
-        if used[1] + width > len(tables.trie) or used[2] + 2 * width > len(tables.spans):
-            return t
-        keep(n, beam, workspace.kept, f, blank, K, first + t)
-        m = extend(n, beam, tables.trie, scorer, workspace, f, symbols)
-        score_kept(n, workspace.kept, scorer)
-        best, worst = -np.inf, np.inf
+    width = len(beam.numbers)
+    while t < len(frames) and used[1] + width <= len(trie):
+        n, is_needed, best, worst = used[0], False, -np.inf, np.inf
+        m = extend(n, beam, new, trie, scorer, added, frames[t], blank, tried[starts[t] : starts[t + 1]])
         for row in range(n):
-            best, worst = max(best, workspace.kept.numbers[row, SCORE]), min(worst, workspace.kept.numbers[row, SCORE])
+            best, worst = max(best, new.numbers[row, SCORE]), min(worst, new.numbers[row, SCORE])
             needed[row] = False
-        least, is_needed = max(best - threshold, worst if n == width else -np.inf), False
+        least = max(best - threshold, worst if n == width else -np.inf)
         for i in range(m):
-            row = workspace.added[i, ROW]
-            if workspace.scores[i, 2] >= least and beam.indices[row, UNREAD] != NONE:
-                needed[row] = is_needed = True
+            if added.score[i] >= least and beam.indices[added.row[i], UNREAD] != NONE:
+                needed[added.row[i]] = is_needed = True
         if is_needed:
             return t
-        least = rank(n, m, width, threshold, least, scorer, workspace, beam)
-        select(n, m, width, least, beam, tables, scorer, workspace, K, first + t)
+        least = rank(n, m, beam, new, threshold, least, scorer, added)
+        select(n, m, beam, new, used, trie, least, scorer, added)
         t += 1
     return t
+
+
+class Ancestors(NamedTuple):
+    """Workspace of `sum_paths`: prefixes and all of which they are extensions, each after its parent; first the empty one."""
+
+    place: NDArray[np.int64]  # (nodes,): 0; the position of a node here
+    parent: NDArray[np.int64]  # (nodes,): its position
+    label: NDArray[np.int64]
+    is_new: NDArray[np.float64]  # 1 if the label is not that of the parent, or 0
+    b: NDArray[np.float64]  # 0
+    s: NDArray[np.float64]  # 0
+
+
+@kernel
+def sum_paths(p, blank, trie, nodes, found, sums):
+    """Set the sums (n,) to p(y) of the prefixes, nodes (n,), over all paths, given the probabilities p (T, K)."""
+    parent, label, is_new, b, s = found.parent, found.label, found.is_new, found.b, found.s
+    for row in range(len(nodes)):
+        node = nodes[row]
+        while node > 0 and found.place[node] == 0:
+            found.place[node] = 1
+            node = np.int64(trie[node, PARENT])
+    count = 1
+    for node in range(1, len(b)):
+        if found.place[node] > 0:
+            found.place[node] = count
+            parent[count], label[count] = found.place[trie[node, PARENT]], trie[node, LABEL]
+            is_new[count] = 1.0 if trie[node, LABEL] != trie[trie[node, PARENT], LABEL] else 0.0
+            count += 1
+    b[0] = 1.0
+    for t in range(len(p)):
+        for i in range(count - 1, 0, -1):  # from the last: a prefix needs what its parent was before the frame
+            before = b[parent[i]] + is_new[i] * s[parent[i]]
+            p_b, p_s = (b[i] + s[i]) * p[t, blank], (s[i] + before) * p[t, label[i]]  # (2) to (4)
+            b[i], s[i] = p_b if p_b > TINY else 0.0, p_s if p_s > TINY else 0.0
+        b[0] *= p[t, blank]
+    for row in range(len(nodes)):
+        sums[row] = b[found.place[nodes[row]]] + s[found.place[nodes[row]]]
+
+
+@kernel
+def align(f, blank, path, best, back, spans):
+    """Set the spans (S, 2) to the first and last frame of the symbols of a path (S,), the most likely one for f (T, K).
+
+    State 2 i + 1 is symbol i, the others are blanks; `best` (2 S + 1,) has the log-probabilities of the states, and
+    `back` (T, 2 S + 1) how many states before each the state of the frame before is.
+    """
+    T, states = len(f), len(best)
+    for z in range(states):
+        best[z] = 0.0 if z == 0 else -np.inf
+    for t in range(T):
+        for z in range(states - 1, -1, -1):
+            most, step = best[z], 0
+            if z > 0 and best[z - 1] > most:
+                most, step = best[z - 1], 1
+            if z % 2 == 1 and z > 1 and path[z // 2] != path[z // 2 - 1] and best[z - 2] > most:
+                most, step = best[z - 2], 2
+            best[z], back[t, z] = most + f[t, path[z // 2] if z % 2 == 1 else blank], step
+    z = states - 1 if best[states - 1] > best[states - 2] else states - 2
+    last = NONE
+    for t in range(T - 1, -1, -1):
+        if z % 2 == 1:
+            spans[z // 2, 0] = t
+            if last != z:
+                spans[z // 2, 1] = t
+        last = z
+        z -= back[t, z]

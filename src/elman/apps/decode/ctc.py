@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 from elman.apps.decode import beam as kernels
 from elman.apps.decode.beam import NONE
 from elman.apps.decode.inputs import check_thresholds, check_weights, list_texts, make_hotwords, read_frames
-from elman.apps.decode.language_model import LanguageModel, LmState, Reader, warn_of_unknown
+from elman.apps.decode.language_model import LanguageModel, LmState, Reader
 from elman.errors import check_range
 
 ALPHA, BETA = 0.5, 1.5
@@ -119,64 +119,53 @@ class CtcSearch:
         check_range("width", width, 1)
         check_thresholds(symbol_threshold, beam_threshold)
         self.texts = list_texts(symbols, blank, space)
-        self.width, self.from_logits = width, from_logits
-        self.symbol_threshold, self.beam_threshold = float(symbol_threshold), float(beam_threshold)
-        self.blank, K = self.texts.index(""), len(self.texts)
-        self.frames = 0
-        """The number of frames that were read."""
+        self.from_logits, self.symbol_threshold, self.beam_threshold = (
+            from_logits,
+            symbol_threshold,
+            float(beam_threshold),
+        )
+        self._blank, K = self.texts.index(""), len(self.texts)
         self._hotwords = make_hotwords(self.texts, hotwords, hotword_weight)
         self._reader = Reader(lm, self.texts, width, state)
-        if lm is not None:
-            warn_of_unknown(lm, self.texts)
         self._weights = float(alpha), float(beta), self._reader.unknown
-        self._beam, self._next, self._kept = (
-            kernels.Beam(np.zeros((width, 7)), np.zeros((width, 12), np.int64)) for _ in range(3)
-        )
-        self._beam.numbers[0, [kernels.S, kernels.BEST_S]] = -np.inf
-        self._beam.indices[0, [kernels.LAST, kernels.UNREAD]] = K, NONE
-        self._tables = kernels.Tables(
-            np.array([1, 1, 0]), np.full((4 * width, 5), NONE, np.int32), np.zeros((4 * width, 3), np.int32)
-        )
-        self._tables.trie[0, kernels.PLACE] = 0
+        self._pieces = [np.empty((0, K))]
+        self._beam, self._new = (kernels.Beam(np.zeros((width, 5)), np.zeros((width, 4), np.int64)) for _ in range(2))
+        self._beam.numbers[0, kernels.S], self._beam.indices[0, kernels.UNREAD] = -np.inf, NONE
+        self._used, self._trie = np.array([1, 1]), np.full((16 * width, 5), NONE, np.int32)
+        self._trie[0, kernels.ROW] = 0
 
     def advance(self, log_probs: ArrayLike) -> None:
         """Read frames, log-probabilities of shape (T, K)."""
         frames = read_frames(log_probs, len(self.texts), self.from_logits)
+        self._pieces.append(frames)
         is_tried = frames > frames.max(axis=1, keepdims=True) - self.symbol_threshold
-        is_tried[:, self.blank] = False
-        tried, counts, width = np.nonzero(is_tried)[1], is_tried.sum(axis=1), self.width
-        starts, most = np.append(0, np.cumsum(counts)), width * int(counts.max(initial=0))
-        workspace = kernels.Workspace(
-            self._next, self._kept, np.empty((most, 2), np.int64), np.empty((most, 3)), np.empty(most + width)
+        is_tried[:, self._blank] = False
+        counts, width = is_tried.sum(axis=1), len(self._beam.numbers)
+        tried, starts, most = (
+            np.nonzero(is_tried)[1],
+            np.append(0, np.cumsum(counts)),
+            width * int(counts.max(initial=0)),
         )
-        needed, t = np.empty(width, np.bool_), 0
-        while t < len(frames):
-            self._reserve()
+        added = kernels.Added(*np.empty((2, most), np.int64), *np.empty((2, most)), np.empty(most + width))
+        needed, t = np.zeros(width, np.bool_), 0
+        while True:
             scorer = kernels.Scorer(*self._weights, self._reader.log_p, self._reader.index, *self._hotwords[:4])
             t = kernels.advance(
-                frames, self.blank, tried, starts, self.frames, width, self.beam_threshold, self._beam, self._tables,
-                scorer, workspace, needed, t,
+                frames, self._blank, tried, starts, self.beam_threshold, self._beam, self._new, self._used, self._trie,
+                scorer, added, needed, t,
             )  # fmt: skip
-            if t < len(frames):
-                n = int(self._tables.used[0])
-                self._reader.read(self._beam.indices[:n], np.flatnonzero(needed[:n]))
-        self.frames += len(frames)
-
-    def _reserve(self) -> None:
-        """Make room for what a frame adds to the tables."""
-        used, trie, spans = self._tables
-        if used[1] + self.width > len(trie):
-            trie = np.concatenate([trie, np.full_like(trie, NONE)])
-        if used[2] + 2 * self.width > len(spans):
-            spans = np.concatenate([spans, np.zeros_like(spans)])
-        self._tables = kernels.Tables(used, trie, spans)
+            if t == len(frames):
+                break
+            self._reader.read(self._beam.indices[: self._used[0]], np.flatnonzero(needed[: self._used[0]]))
+            if self._used[1] + width > len(self._trie):
+                self._trie = np.concatenate([self._trie, np.full_like(self._trie, NONE)])
 
     def best(self) -> Hypothesis:
         """Return the text with the highest score so far, without the end of a line."""
         return self.finish(end=False)[0]
 
     def finish(self, *, end: bool = True, nbest: int = 1) -> list[Hypothesis]:
-        """Return the texts with the highest scores, the best first.
+        """Return the texts with the highest scores, the best first; the search may be continued.
 
         Parameters
         ----------
@@ -187,45 +176,43 @@ class CtcSearch:
             Texts that are returned, at most.
         """
         check_range("nbest", nbest, 1)
-        n = int(self._tables.used[0])
-        numbers, indices = self._beam.numbers[:n], self._beam.indices[:n]
-        self._reader.read(indices, np.arange(n))
-        acoustic, lm, hotword = (
-            np.logaddexp(numbers[:, 0], numbers[:, 1]),
-            numbers[:, kernels.LM],
-            indices[:, kernels.HOTWORD],
-        )
-        bonus = numbers[:, kernels.BONUS] + self._hotwords.value[hotword]
-        if end:
-            bonus = np.where(self._hotwords.is_complete[hotword], bonus, numbers[:, kernels.BONUS])
-            if self._reader.end != NONE:
-                lm = lm + self._reader.log_p[indices[:, kernels.SLOT], self._reader.end]
-        alpha, beta, _ = self._weights
-        scores = acoustic + alpha * lm + beta * indices[:, kernels.LENGTH] + bonus
-        rows = np.argsort(-scores, kind="stable")[:nbest]
-        return [self._describe(row, float(scores[row]), float(acoustic[row]), float(lm[row])) for row in rows.tolist()]
+        n, (alpha, _, _) = int(self._used[0]), self._weights
+        self._pieces = [np.concatenate(self._pieces)]
+        numbers, (node, slot, _, hotword) = self._beam.numbers[:n], self._beam.indices[:n].T
+        self._reader.read(self._beam.indices[:n], np.arange(n))
+        lm, rest = numbers[:, kernels.LM], numbers[:, kernels.REST]
+        if end and self._reader.end != NONE:
+            log_p = self._reader.log_p[slot, self._reader.end]
+            lm, rest = lm + log_p, rest + alpha * log_p
+        value = self._hotwords.value[hotword] * (self._hotwords.is_complete[hotword] if end else 1.0)
+        acoustic = self._sum_paths(node)
+        scores = acoustic + rest + value
+        best = np.argsort(-scores, kind="stable")[:nbest]
+        rows = zip(*(each[best].tolist() for each in (node, slot, scores, acoustic, lm)), strict=True)
+        return [self._describe(*row) for row in rows]
 
-    def _describe(self, row: int, *scores: float) -> Hypothesis:
-        node, symbols = int(self._beam.indices[row, kernels.NODE]), list[int]()
+    def _sum_paths(self, nodes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return log p(y) of prefixes: the sums in the beam lack the paths of which it dropped a part."""
+        frames, count, sums = self._pieces[0], int(self._used[1]), np.empty(len(nodes))
+        highest = frames.max(axis=1, keepdims=True)
+        found = kernels.Ancestors(*np.zeros((3, count), np.int64), *np.zeros((3, count)))
+        kernels.sum_paths(np.exp(frames - highest), self._blank, self._trie, nodes, found, sums)
+        with np.errstate(divide="ignore"):
+            return np.log(sums) + highest.sum()
+
+    def _describe(self, node: int, slot: int, *scores: float) -> Hypothesis:
+        symbols = list[int]()
         while node:
-            symbols.append(int(self._tables.trie[node, kernels.LABEL]))
-            node = int(self._tables.trie[node, kernels.PARENT])
-        symbols.reverse()
-        text = "".join(self.texts[k] for k in symbols)
-        state = self._reader.state(int(self._beam.indices[row, kernels.SLOT]))
-        return Hypothesis(text, *scores, tuple(symbols), self._list_frames(row) if symbols else (), state)
-
-    def _list_frames(self, row: int) -> tuple[tuple[int, int], ...]:
-        """Return the first and the last frame of each symbol of a row that has some."""
-        numbers, indices = self._beam.numbers[row], self._beam.indices[row].tolist()
-        span, first, last = indices[kernels.B_SPAN : kernels.B_LAST + 1]
-        if numbers[kernels.BEST_S] > numbers[kernels.BEST_B]:
-            (span, first), last = indices[kernels.S_SPAN : kernels.S_FIRST + 1], self.frames - 1
-        found = [(first, last)]
-        while span != NONE:
-            span, first, last = self._tables.spans[span].tolist()
-            found.append((first, last))
-        return tuple(reversed(found))
+            node, k = self._trie[node, : kernels.CHILD].tolist()
+            symbols.append(k)
+        path, frames = np.array(symbols[::-1], np.int64), self._pieces[0]
+        states, spans = 2 * len(path) + 1, np.zeros((len(path), 2), np.int64)
+        if len(path):
+            kernels.align(frames, self._blank, path, np.empty(states), np.empty((len(frames), states), np.int8), spans)
+        text = "".join(self.texts[k] for k in path)
+        return Hypothesis(
+            text, *scores, tuple(path.tolist()), tuple(map(tuple, spans.tolist())), self._reader.state(slot)
+        )
 
 
 def decode_ctc(
