@@ -1,18 +1,15 @@
 """A PyTorch module for an exported model: load its state dict, score a text, write a file for `elman import`.
 
 elman export RUN network.safetensors
+elman export RUN model.py             for its n-gram prior, if it has one
 python examples/torch_module.py       reads network.safetensors and writes mine.safetensors
 """
 
 import json
 
-import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-
-from elman.ngram.model import read, restore_ngrams
-from elman.ngram.table import NgramSpec
 
 
 class Network(torch.nn.Module):
@@ -39,12 +36,15 @@ state = tuple(parts) if about["cell"] == "lstm" else parts[0]
 text = [character for character in "It was a dark and stormy night" if character in alphabet]
 x = torch.tensor([[alphabet.index(character)] for character in text])
 logits, state = network(x[:-1], state)
-if prior:  # its weights, and the counts, which Elman reads
-    alpha, order = prior["ngram.alpha"], about["ngram"]["order"]
-    table = {name: array.numpy() for name, array in prior.items() if name != "ngram.alpha"}
-    ngrams = restore_ngrams(about["ngram"], table, NgramSpec(len(alphabet), order), "ngram.table_")
-    log_q, matched, _ = read(ngrams, np.zeros((1, order), np.int32), x[:-1].numpy())
-    logits = logits + alpha[torch.from_numpy(matched)][..., None] * torch.from_numpy(log_q)
+if prior:  # the weights alpha of the matched orders, and log q
+    from model import model
+
+    nodes, rows = model.prior.start(1), []
+    for k in x[:-1].numpy():
+        nodes = model.prior.read(nodes, k)
+        log_q, matched = model.prior.predict(nodes)
+        rows.append(prior["ngram.alpha"][matched][:, None] * torch.tensor(log_q))
+    logits = logits + torch.stack(rows)
 loss = torch.nn.functional.cross_entropy(logits[:, 0], x[1:, 0])
 print(loss.item(), "nats per character")  # the same as model.score
 

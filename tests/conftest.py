@@ -5,7 +5,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from elman.training.run import Run
 from support.cli import Command, Ended, exit_code
 from support.compile_lock import lock_compilation
 from support.processes import children
-from support.state import ROOT, TEXT, T
+from support.state import TEXT, T
 from support.training import train
 
 # A busy machine may take any time for an example, also where the environment variable CI selects another profile.
@@ -93,15 +92,6 @@ def browser() -> Iterator[Any]:
 
     with chromium() as browser:
         yield browser
-
-
-@pytest.fixture(scope="module")
-def ngram_prior() -> Iterator[Any]:
-    """The module of the examples that reads a table in NumPy."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "examples"))
-        yield import_module("ngram_prior")
-        sys.modules.pop("ngram_prior", None)
 
 
 @pytest.fixture

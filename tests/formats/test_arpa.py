@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Callable
 from contextlib import chdir
 from importlib.util import find_spec
@@ -114,6 +115,8 @@ def test_the_programs_of_the_page_run(
 ) -> None:
     pytest.importorskip(package)
     monkeypatch.chdir(page_folder)
+    monkeypatch.syspath_prepend(page_folder)
+    monkeypatch.delitem(sys.modules, "model", raising=False)
     names: dict[str, Any] = {"__name__": "__main__"}
     exec(PROGRAMS[name], names)
     if name == "flashlight":

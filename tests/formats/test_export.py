@@ -22,7 +22,7 @@ from elman.network.bptt import logits
 from elman.network.parameters import Architecture, Array, Parameters
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
-from elman.ngram.model import describe_ngrams, ngram_tensors, read
+from elman.ngram.model import describe_ngrams, ngram_tensors
 from elman.ngram.table import NgramSpec
 from elman.recipe import DEFAULT_PRESET
 from elman.text import Alphabet, Corpus
@@ -172,25 +172,6 @@ def assert_same_in_onnxruntime(model: Model, windows: list[Any], folder: Path) -
 def skewed_text(size: int) -> Any:
     generator = np.random.default_rng(5)
     return (generator.integers(0, size, 4_000) * generator.random(4_000)).astype(np.uint16)
-
-
-@pytest.mark.parametrize("size", [1, 2, 7, 300])
-@pytest.mark.parametrize("of_lines", [False, True])
-def test_the_example_reads_the_table_like_the_reference(ngram_prior: Any, size: int, of_lines: bool) -> None:
-    text = skewed_text(size)
-    spec = NgramSpec(size, 4, reset_at=0 if of_lines else None)
-    ngrams = count_ngrams(text, spec)
-    assert ngrams is not None
-    prior = ngram_prior.NgramPrior(
-        ngram_tensors(ngrams, ""), **spec._asdict(), **describe_ngrams(ngrams), history=[0, 0, 1, 1]
-    )
-    x = text[:120].reshape(40, B)
-    log_q, matched, history = read(ngrams, np.tile(np.array([0, 0, 1, 1], np.int32), (B, 1)), x)
-    found, found_matched = prior.read(x)
-    np.testing.assert_allclose(found, log_q, tolerances.SINGLE, tolerances.SINGLE)
-    np.testing.assert_array_equal(found_matched, matched)
-    if not of_lines:
-        np.testing.assert_array_equal(prior.history, history)
 
 
 @pytest.mark.parametrize("text", ["", PRIOR_TEXT, WIDE_TEXT], ids=["no prior", "bytes", "wide"])
@@ -518,8 +499,8 @@ def test_entries_that_share_their_bytes(tmp_path: Path) -> None:
 PAGE = (ROOT / "docs/how_to/export_and_import.md").read_text("utf-8")
 
 
-(ONNX_PROGRAM,) = re.findall(r"<!-- run: onnx -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-PROGRAMS = {"onnx": ONNX_PROGRAM, "torch": (ROOT / "examples/torch_module.py").read_text("utf-8")}
+PROGRAMS = dict(re.findall(r"<!-- run: (\w+) -->\n```python\n(.*?)```", PAGE, re.DOTALL))
+PROGRAMS |= {"torch": (ROOT / "examples/torch_module.py").read_text("utf-8")}
 
 
 @pytest.fixture
@@ -539,7 +520,7 @@ def export_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[
     return run
 
 
-@pytest.mark.parametrize(("name", "library"), [("onnx", "onnxruntime"), ("torch", "torch")])
+@pytest.mark.parametrize(("name", "library"), [("onnx", "onnxruntime"), ("torch", "torch"), ("python", "numpy")])
 @pytest.mark.parametrize(
     ("text", "options"),
     [
@@ -553,17 +534,23 @@ def export_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[
     ],
 )  # fmt: skip
 def test_the_programs_of_the_page_run(
-    export_example: Callable[..., Model], capsys: pytest.CaptureFixture[str],
+    export_example: Callable[..., Model], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     name: str, library: str, text: str, options: dict[str, Any],
 ) -> None:  # fmt: skip
-    """With onnxruntime, what `elman sample` writes is written; with torch, a text is scored, and a model comes back."""
+    """Without torch, what `elman sample` writes is written; with it, a text is scored, and a model comes back."""
     pytest.importorskip(library)
     model = export_example(text, name, **options)
     capsys.readouterr()
+    monkeypatch.syspath_prepend(Path.cwd())
+    monkeypatch.delitem(sys.modules, "model", raising=False)
     exec(PROGRAMS[name], {})
     printed = capsys.readouterr().out
     if name == "onnx":
         assert printed == model.sample(200, seed=1, temperature=1)
+    elif name == "python":
+        assert printed.startswith(model.sample(200, seed=1) + "\n")
+        expected = model.score("It was a night").nats_per_char
+        assert float(printed.split()[-1]) == pytest.approx(expected, rel=tolerances.TORCH_FLOAT32)
     else:
         known = [character for character in "It was a dark and stormy night" if character in model.alphabet.characters]
         expected = model.score("".join(known)).nats_per_char
