@@ -19,7 +19,7 @@ import pytest
 import elman
 from elman.cli import main
 from elman.cli.frame import CORE, INSTALLED
-from elman.formats import FORMATS
+from elman.formats import FORMATS, list_readers
 from elman.model.adaptation import ADAPTATIONS
 from elman.network.cells import CELLS
 from elman.runs.directory import LOCK
@@ -35,7 +35,7 @@ REGISTRIES = {
     "COMMANDS": [*CORE, "help", *INSTALLED],
     "FORMATS": [*FORMATS],
     "SUFFIXES": [each.suffix for each in FORMATS.values() if each.suffix],
-    "IMPORTED_SUFFIXES": [each.suffix for each in FORMATS.values() if each.read],
+    "IMPORTED_SUFFIXES": [*list_readers()],
 }
 """What messages list, and the names that the golden file has in its place."""
 FILES = {

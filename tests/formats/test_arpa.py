@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import elman
-from elman.formats.arpa import FORMAT, name_characters
+from elman.formats.arpa import name_characters
 from elman.text import Alphabet, Corpus
 from support.cli import exit_code
 from support.state import ROOT
@@ -38,8 +38,10 @@ def test_an_exported_model_is_imported(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert exit_code("export", runs / name, "lm.arpa") == 0
-    assert capsys.readouterr() == ("lm.arpa\n", f"{FORMAT.note}\n")
+    assert capsys.readouterr() == ("lm.arpa\n", "")
     assert exit_code("import", "lm.arpa", "imported") == 0
+    assert exit_code("import", "lm.arpa", "other", "--space", "x") == 2
+    assert capsys.readouterr().err.endswith("'lm.arpa' cannot be imported: it has no word 'x': change --space\n")
     model, imported = elman.load(runs / name), elman.load("imported")
     elman.export("imported", "again.npz")
     elman.export("imported", "again.arpa", order=4)
@@ -70,6 +72,17 @@ def test_what_needs_counts_is_refused_for_a_model_without(runs: Path, tmp_path: 
     for call in calls:
         with pytest.raises(elman.ElmanError, match="it has probabilities and no counts"):
             call()
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_network_is_left_out_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(Corpus.from_text(TEXT), preset="quick", hidden_size=4, max_updates=1, out=tmp_path / "run")
+    assert exit_code("export", tmp_path / "run", tmp_path / "lm.arpa") == 0
+    expected = "warning: the file has the n-gram counts of the model, and not its network\n"
+    assert capsys.readouterr() == (f"{tmp_path / 'lm.arpa'}\n", expected)
+    elman.export(tmp_path / "run", tmp_path / "network.npz")
+    with pytest.raises(elman.ElmanError, match=r"^space has no effect on 'network\.npz': remove it$"):
+        elman.import_(tmp_path / "network.npz", space="|")
 
 
 def test_a_table_of_single_characters_is_not_exported(tmp_path: Path) -> None:

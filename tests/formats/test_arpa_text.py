@@ -1,5 +1,6 @@
 """ARPA files hold the distributions of a model, as a reader of the format and KenLM's own compute them."""
 
+import gzip
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
@@ -187,9 +188,18 @@ def test_a_file_is_read_as_the_model_that_was_written(tmp_path: Path, name: str,
         assert rewritten[string] == pytest.approx(logs, abs=TOLERANCE)
 
 
+LINE_19 = "line 19 must be the log10 of a probability, 2 of the 1-grams, and perhaps that of a back-off"
+LINE_17 = LINE_19.replace("19", "17")
+SINGLE = "a model predicts single characters; if it is the space, pass space="
+
+
 def test_a_pruned_file_is_read(tmp_path: Path) -> None:
+    """Its distributions do not sum to 1."""
     (tmp_path / "lm.arpa").write_text(SRILM)
-    snapshot = read_file(tmp_path / "lm.arpa", None)
+    with pytest.warns(
+        UserWarning, match=r"^\d of 6 distributions in the file do not sum to 1, one to 0\.469: the model "
+    ):
+        snapshot = read_file(tmp_path / "lm.arpa", None)
     ngrams, alphabet = snapshot.parameters.ngrams, snapshot.alphabet
     assert ngrams is not None
     assert (alphabet.characters, alphabet.has_unknown) == ("\nab \N{REPLACEMENT CHARACTER}", True)
@@ -201,25 +211,51 @@ def test_a_pruned_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("ngram 3=3\n", "", "one of its 2-grams has more or fewer words"),
+        ("ngram 3=3\n", "", "line 20 must be the log10 of a probability, 2 of the 1-grams, and perhaps that of a "),
         ("\\data\\\nngram 1=6\nngram 2=4\nngram 3=3\n", "", "it is not an ARPA file of strings of up to 2 to "),
         ("ngram 2=4\nngram 3=3", "ngram 2=4\nngram 4=3", "it is not an ARPA file of strings of up to 2 to "),
         ("-0.7\ta b\t-0.4\n", "", "it has another number of 2-grams than 4"),
-        ("b </s>", "b c", "one of its 2-grams has a word that is not a 1-gram, or a number that is no logarithm"),
-        ("-0.7", "0.7", "one of its 2-grams has a word that is not a 1-gram, or a number that is no logarithm"),
-        ("-0.7", "nan", "one of its 2-grams has a word that is not a 1-gram, or a number that is no logarithm"),
-        ("-0.7", "x", "could not convert string to float: b'x'"),
-        ("-2.5\tb a", "-2.5\tb a b a", "one of its 2-grams has more or fewer words"),
+        ("b </s>", "b c", f"{LINE_19} (got '-99 b c')"),
+        ("-0.7", "0.7", f"{LINE_17} (got '0.7 a b -0.4')"),
+        ("-0.7", "nan", f"{LINE_17} (got 'nan a b -0.4')"),
+        ("-99\tb", "x\tb", f"{LINE_19} (got 'x b </s>')"),
+        ("-99\tb </s>", "-99\tb </s> b a", f"{LINE_19} (got '-99 b </s> b a')"),
+        ("-99\tb </s>", "-99\t" + "b" * 70_000, f"{LINE_19} (got '-99 bbbbbbbb"),
+        ("\n\\end\\\n", "", "it ends without \\end\\"),
         ("-2.5\tb a", "-2.5\ta b", "it has one of its 2-grams twice"),
         ("a b |", "b | a", "one of its 3-grams continues none of its 2-grams"),
         ("<s> a b", "<s> b a", "one of its 3-grams continues none of its 2-grams"),
-        ("<unk>", "<oov>", "its word '<oov>' is not a character"),
+        ("<unk>", "<oov>", f"its word '<oov>' is not a character: {SINGLE}'<oov>'"),
+        ("<unk>", "e\u0301", f"its word 'e\u0301' (U+0065 U+0301) is not a character: {SINGLE}'e\u0301'"),
         ("<unk>", "<nl>", "an alphabet must contain each character once: '\\n' (U+000A) occurs 2 times"),
-        ("-0.3\n", "300\n", "one of its 1-grams has a word that is not a 1-gram, or a number that is no logarithm"),
+        ("-0.3\n", "300\n", "line 8 must be the log10 of a probability, 1 of the 1-grams, and perhaps that of a back"),
     ],
 )
 def test_an_invalid_file_is_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
     assert old in SRILM
     path = tmp_path / "lm.arpa"
-    path.write_text(SRILM.replace(old, new))
+    path.write_text(SRILM.replace(old, new), "utf-8")
     assert error_message(lambda: import_(path)).startswith(f"{quote(path)} cannot be imported: {reason}")
+
+
+def test_a_compressed_file_in_other_words_is_the_same(tmp_path: Path) -> None:
+    """KenLM takes `<UNK>` for `<unk>`; the space may have any word."""
+    text = "the cat sat\non the mat\n" * 9 + "€"
+    alphabet, x, model = count(text, 3, 1, of_lines=True)
+    data = b"".join(write_arpa(model, name_characters(alphabet, "_")))
+    for word, options in (("_", {"space": "_"}), ("<SP>", {}), ("<spc>", {"space": "<spc>"})):
+        path = tmp_path / "lm.arpa.gz"
+        path.write_bytes(gzip.compress(re.sub(rb"(?<=[\t ])_(?=[\t \n])", word.encode(), data)))
+        ngrams = import_(path, engine="numpy", **options).parameters.ngrams
+        assert ngrams is not None
+        np.testing.assert_allclose(compute_losses(ngrams, x), compute_losses(model, x), rtol=0, atol=TOLERANCE)
+    path.write_bytes(gzip.compress(data.replace(b"<unk>", b"<UNK>").replace(b"-7\t<", b"-3\t<")))
+    assert import_(path, space="_", engine="numpy").alphabet.has_unknown
+    refused = f"{quote(path)} cannot be imported: "
+    assert error_message(lambda: import_(path, space="|")) == f"{refused}it has no word '|': change space"
+    path.write_bytes(gzip.compress(data.decode().encode("iso8859-15")))
+    reason = "its word '\xa4' is not UTF-8: convert the file, as with iconv -f latin1 -t utf-8"
+    assert error_message(lambda: import_(path)) == f"{refused}{reason}"
+    for damaged in (path.read_bytes()[:-9], b"x", gzip.compress(data)[:-8] + b"12345678"):
+        path.write_bytes(damaged)
+        assert error_message(lambda: import_(path)).startswith(f"{refused}it is a damaged gzip file (")

@@ -5,11 +5,14 @@ A word is a character. Those that would end a word or a line, or are half of a p
 
 from __future__ import annotations
 
+import gzip
 import re
 import unicodedata
+import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO, cast
 
 import numpy as np
 
@@ -22,7 +25,8 @@ from elman.runs.snapshot import Snapshot, infer_config
 from elman.text import Alphabet, with_unknown
 
 SPACES = ("<sp>", "<space>", "\u2581", "|")
-"""Words for the space: that of `write`, and those that `read` also takes for it, if there is none before."""
+"""Words for the space: that of `write`, and those that `read` takes for it in any case, if there is none before."""
+SPACE_HELP = "Word for the space in an ARPA file, such as | for many CTC vocabularies; by default <sp>."
 _NAMES = {"\n": "<nl>", "\t": "<tab>"}
 _NAMED_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
 
@@ -36,13 +40,13 @@ def write(
         "Maximum length of the n-grams in an ARPA file, at least 2; by default {ngram_order} plus 1. KenLM's own"
         " default maximum is 6.",
     ] = None,
-    space: Annotated[
-        str, "Word for the space in an ARPA file, such as | for many CTC vocabularies; by default <sp>."
-    ] = "",
+    space: Annotated[str, SPACE_HELP] = "",
 ) -> Iterator[bytes]:
     """Return the pieces of a file."""
     if model.parameters.ngrams is None:
         raise ElmanError(f"this model has no n-gram counts to export: train with {option.ngram_order:7}")
+    if model.parameters.architecture.m:
+        warnings.warn("the file has the n-gram counts of the model, and not its network", stacklevel=3)
     return write_arpa(model.parameters.ngrams, name_characters(model.alphabet, space or SPACES[0]), order)
 
 
@@ -64,16 +68,22 @@ def _name(character: str) -> str:
     return _NAMES.get(character, f"<U+{ord(character):04X}>" if is_named else character)
 
 
-def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
+def read(path: Path, alphabet: Alphabet | None, *, space: str = "") -> Snapshot:
     """Return the model in an untrusted file, whose words must be characters, without a network."""
     # Lines are independent if ``</s>`` has a probability. ``<unk>`` is an unknown symbol if it has more than `write`
     # gives it.
     if alphabet is not None:
         raise ElmanError(f"it contains its characters: remove {option.alphabet}")
-    with path.open("rb") as file:
-        words, levels = parse_arpa(file)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            words, levels = parse_arpa(cast("BinaryIO", file))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ElmanError(f"it is a damaged gzip file ({error})") from None
+    words = [UNKNOWN if word == UNKNOWN.upper() else word for word in words]  # as KenLM
     log_p = dict(zip(words, levels[0][1][:, 0].tolist(), strict=True))
-    space = next((word for word in SPACES if word in log_p), "")
+    if space and space not in log_p:
+        raise ElmanError(f"it has no word {quote(space)}: change {option.space}")
+    space = space or next((word for each in SPACES for word in words if word.lower() == each), "")
     line_ends = (BEGIN, END) if log_p.get(END, NEVER) > NEVER else ()
     others = {BEGIN, END, UNKNOWN}.difference(line_ends[1:])
     characters = {word: "\n" if word == END else _parse_word(word, space) for word in words if word not in others}
@@ -96,9 +106,10 @@ def _parse_word(word: str, space: str) -> str:
     code = re.fullmatch(r"<U\+([0-9A-F]{4,6})>", word)
     character = chr(int(code[1], 16)) if code else names.get(word, word)
     if len(character) != 1:
-        raise ElmanError(f"its word {quote(word)} is not a character")
+        points = "" if word.isascii() else f" ({' '.join(f'U+{ord(each):04X}' for each in word[:8])})"
+        remedy = f"a model predicts single characters; if it is the space, pass {option.space:{quote(word)}}"
+        raise ElmanError(f"its word {quote(word)}{points} is not a character: {remedy}")
     return character
 
 
-_NOTE = "the file has the n-gram counts of the model, and no network"
-FORMAT = Format(".arpa", "n-gram counts, for KenLM and decoders", write, read, note=_NOTE)
+FORMAT = Format(".arpa", "n-gram counts, for KenLM and decoders", write, read, also_reads=(".arpa.gz",))

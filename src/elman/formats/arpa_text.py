@@ -12,15 +12,16 @@ Of independent lines, the line feed is ``<s>`` in a context and ``</s>`` after o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice, pairwise, repeat, takewhile
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, check_range, option
+from elman.errors import ElmanError, check_range, option, quote
 from elman.ngram.model import MIN_PROB, Ints, NgramModel
 from elman.ngram.table import MAX_ORDER, NgramSpec, NgramTable, Nodes
 
@@ -31,10 +32,12 @@ UNKNOWN_LOG = float(np.log10(MIN_PROB))
 _SMALLEST = 1e-10  # numbers below this enter the logarithm as this; no product with one is above `MIN_PROB`
 _MAX_BACK_OFF = 10  # above this, a back-off is taken for damage; SRILM writes some that are above 0
 _CHUNK = 1 << 14  # strings that are written or read at a time
+_MAX_LINE = 1 << 16  # bytes; a small compressed file may have a line that would fill the memory
+_MAX_DEFECT = 0.01  # difference of the sum of a distribution from 1 up to which it is taken for rounding
 Floats = NDArray[np.float64]
+Row = tuple[int, list[bytes]]  # the number and the fields of a line
 
-
-Strings = tuple[Ints, Floats]
+Strings = tuple[NDArray[np.int32], Floats]
 """The strings of a length in a file, as places in the list of its words, (strings, length), and log10 of their
 probabilities and back-offs, (strings, 2)."""
 
@@ -169,38 +172,68 @@ def _write_characters(
 # --- Reading ---
 
 
-def parse_arpa(lines: Iterable[bytes]) -> tuple[list[str], list[Strings]]:
+def parse_arpa(file: BinaryIO) -> tuple[list[str], list[Strings]]:
     """Return the words of an untrusted file, and its strings by length."""
-    rows = chain(filter(None, map(bytes.split, lines)), [[]])  # an empty row is invalid: the file lacks its end
+    lines = enumerate(iter(lambda: file.readline(_MAX_LINE), b""), 1)
+    # The last row is invalid: the file lacks its end.
+    rows = chain(((number, fields) for number, line in lines if (fields := line.split())), [(0, [])])
     index, levels = dict[bytes, int](), list[Strings]()
-    header = takewhile([b"\\1-grams:"].__ne__, rows)
+    header = [fields for _, fields in _until(b"\\1-grams:", rows)]
     counts = [[*map(int, b"".join(fields[1:]).split(b"="))] for fields in header if fields[:1] == [b"ngram"]]
     is_in_order = [each[:-1] for each in counts] == [[L] for L in range(1, len(counts) + 1)]
     if not (is_in_order and 2 <= len(counts) <= MAX_ORDER + 1):
         raise ElmanError(f"it is not an ARPA file of strings of up to 2 to {MAX_ORDER + 1} words")
     for L, size in counts:
         heading = b"\\end\\" if len(counts) == L else b"\\%d-grams:" % (L + 1)
-        levels.append(_parse_strings(takewhile([heading].__ne__, rows), L, index))
+        levels.append(_parse_strings(_until(heading, rows), L, index))
         if len(levels[-1][0]) != size or (L == 1 and len(index) != size):
             raise ElmanError(f"it has another number of {L}-grams than {size}")
-    return [word.decode() for word in index], levels
+    for _ in rows:  # so that a damaged gzip file is noticed
+        pass
+    return [*map(_decode, index)], levels
 
 
-def _parse_strings(rows: Iterator[list[bytes]], L: int, index: dict[bytes, int]) -> Strings:
+def _until(heading: bytes, rows: Iterator[Row]) -> Iterator[Row]:
+    return takewhile(lambda row: row[1] != [heading], rows)
+
+
+def _decode(word: bytes) -> str:
+    try:
+        return word.decode()
+    except UnicodeDecodeError:
+        remedy = "convert the file, as with iconv -f latin1 -t utf-8"
+        raise ElmanError(f"its word {quote(word.decode('latin1'))} is not UTF-8: {remedy}") from None
+
+
+def _parse_strings(rows: Iterator[Row], L: int, index: dict[bytes, int]) -> Strings:
     """Return the strings of a length; the words of those of length 1 are added to `index`."""
-    places, logs = [np.zeros((0, L), np.int32)], [np.zeros((0, 2))]
+    found: list[Strings] = [(np.zeros((0, L), np.int32), np.zeros((0, 2)))]
     while chunk := [*islice(rows, _CHUNK)]:
-        if any(not 1 <= len(fields) - L <= 2 for fields in chunk):
-            raise ElmanError(f"one of its {L}-grams has more or fewer words")
-        if L == 1:
-            index |= {fields[1]: place for place, fields in enumerate(chunk, len(index))}
-        words = chain.from_iterable(fields[1 : L + 1] for fields in chunk)
-        numbers = chain.from_iterable((fields[0], fields[L + 1] if len(fields) > L + 1 else b"0") for fields in chunk)
-        places.append(np.fromiter(map(index.get, words, repeat(-1)), np.int32).reshape(-1, L))
-        logs.append(np.fromiter(map(float, numbers), np.float64).reshape(-1, 2))
-        if places[-1].min() < 0 or not np.isfinite(logs[-1]).all() or (logs[-1] > (0, _MAX_BACK_OFF)).any():
-            raise ElmanError(f"one of its {L}-grams has a word that is not a 1-gram, or a number that is no logarithm")
+        found.append(_parse_rows(chunk, L, index))
+    places, logs = zip(*found, strict=True)
     return np.concatenate(places), np.concatenate(logs)
+
+
+def _parse_rows(rows: Sequence[Row], L: int, index: dict[bytes, int]) -> Strings:
+    lines = [fields for _, fields in rows]
+    try:
+        if any(not 1 <= len(fields) - L <= 2 for fields in lines):
+            raise ValueError
+        if L == 1:
+            index |= {fields[1]: place for place, fields in enumerate(lines, len(index))}
+        words = chain.from_iterable(fields[1 : L + 1] for fields in lines)
+        numbers = chain.from_iterable((fields[0], fields[L + 1] if len(fields) > L + 1 else b"0") for fields in lines)
+        places: NDArray[np.int32] = np.fromiter(map(index.get, words, repeat(-1)), np.int32).reshape(-1, L)
+        logs = np.fromiter(map(float, numbers), np.float64).reshape(-1, 2)
+        if places.min() < 0 or not np.isfinite(logs).all() or (logs > (0, _MAX_BACK_OFF)).any():
+            raise ValueError
+    except ValueError:
+        for row in rows if len(rows) > 1 else ():
+            _parse_rows([row], L, index)  # the first one that is invalid raises the error
+        number, line = rows[0][0], b" ".join(lines[0]).decode(errors="replace")
+        kind = f"the log10 of a probability, {L} of the 1-grams, and perhaps that of a back-off (got {quote(line)})"
+        raise ElmanError(f"line {number} must be {kind}" if line else "it ends without \\end\\") from None
+    return places, logs
 
 
 def make_model(words: Sequence[str], levels: Sequence[Strings], symbols: Ints) -> NgramModel:
@@ -236,12 +269,26 @@ def make_model(words: Sequence[str], levels: Sequence[Strings], symbols: Ints) -
     ones, zeros = np.ones(len(last), np.uint8), np.zeros(1 + len(last) - len(rows[-1]), np.uint8)
     table = NgramTable.from_nodes(spec, Nodes(last, ones, zeros, np.concatenate(children)))
     model = NgramModel(table, np.zeros((spec.order + 1, 4), np.int64), min_count=1)
-    return replace(model, terms=_find_terms(_read_levels(model), numbers))
+    terms = _find_terms(_read_levels(model), numbers)
+    _check_sums(terms, np.concatenate(children))
+    return replace(model, terms=terms)
 
 
 def _join(rows: NDArray[Any]) -> NDArray[np.bytes_]:
     """Return each row, of big-endian numbers, as one value; they are ordered like the strings of a trie."""
     return np.ascontiguousarray(rows).view(f"S{rows.dtype.itemsize * rows.shape[1]}").ravel()
+
+
+def _check_sums(terms: Floats, children: Ints) -> None:
+    """Warn if distributions do not sum to 1, given the terms of the nodes, and how many children contexts have."""
+    parents = np.repeat(np.arange(len(children)), children)
+    sums = (np.bincount(parents, terms[1:, 0], len(children)) + terms[: len(children), 1])[children > 0]  # 1, by (6)
+    defects = np.abs(sums - 1)
+    if (wrong := np.count_nonzero(defects > _MAX_DEFECT)) > 0:
+        example = (
+            f"{wrong:,} of {len(sums):,} distributions in the file do not sum to 1, one to {sums[defects.argmax()]:.3f}"
+        )
+        warnings.warn(f"{example}: the model divides each by its sum, which KenLM does not do", stacklevel=6)
 
 
 def _find_terms(levels: list[_Level], numbers: list[Floats]) -> Floats:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from elman.options import Option, document_options, suggest_option
 from elman.plugins import Registry
 from elman.runs.directory import FILES, RunDirectory, TextRecord
 from elman.runs.loggers import MANIFEST
-from elman.runs.snapshot import check_holds_no_run
+from elman.runs.snapshot import Snapshot, check_holds_no_run
 from elman.storage import is_directory
 from elman.storage.files import replace_files, require_regular_file, safe_message, suggest_write_remedy, write_output
 from elman.text import Alphabet
@@ -38,6 +39,12 @@ def format_help() -> str:
 def list_export_options() -> tuple[Option, ...]:
     """Return the options of all formats; several formats may have the same one."""
     return tuple({each.name: each for format in FORMATS.values() for each in format.options}.values())
+
+
+def list_readers() -> dict[str, Callable[..., Snapshot]]:
+    """Return the functions that read a file, by its suffix."""
+    formats = ((each, each.read) for each in FORMATS.values())
+    return {suffix: read for each, read in formats if read for suffix in (each.suffix, *each.also_reads)}
 
 
 @document_options(
@@ -102,6 +109,7 @@ def import_(
     *,
     out: str | os.PathLike[str] | None = None,
     alphabet: str | None = None,
+    space: str = "",
     engine: str = DEFAULT_ENGINE,
 ) -> Model:
     """Return the model in a file or folder written by `export`, in a PyTorch state dict, or in an ARPA file.
@@ -116,6 +124,8 @@ def import_(
         A directory to save the model to, from which `elman.load` and the commands load it like a run.
     alphabet : str, optional
         The characters in the order of their indices, if the file does not contain them.
+    space : str
+        The word for the space in an ARPA file; by default the first of ``<sp>``, ``<space>``, ``▁`` and ``|`` in it.
     engine : str
         ``numba`` or ``numpy``.
 
@@ -140,23 +150,25 @@ def import_(
             raise ElmanError(f"cannot combine {option.alphabet} with {quote(path)}, which contains its characters")
         model = load(path, engine=engine)
     else:
-        model = _import_file(Path(path), None if alphabet is None else Alphabet(alphabet), engine)
+        model = _import_file(Path(path), None if alphabet is None else Alphabet(alphabet), space, engine)
     if out is not None:
         save_model(model, Path(out))
     return model
 
 
-def _import_file(path: Path, alphabet: Alphabet | None, engine: str) -> Model:
+def _import_file(path: Path, alphabet: Alphabet | None, space: str, engine: str) -> Model:
     """Return the model in a file; a given alphabet overrides that of the file."""
-    readers = {format.suffix: format.read for format in FORMATS.values()}
-    read = readers.get(path.suffix)
+    readers, options = list_readers(), {"space": space} if space else {}
+    read = next((read for suffix, read in readers.items() if path.name.endswith(suffix)), None)
     if read is None:
-        suffixes = ", ".join(suffix for suffix, read in readers.items() if read)
+        suffixes = ", ".join(readers)
         raise ElmanError(f"the name of a file to import must end in one of {suffixes} (got {quote(path.name)})")
+    if not options.keys() <= inspect.signature(read).parameters.keys():
+        raise ElmanError(f"{option.space} has no effect on {quote(path.name)}: remove it")
     with report_system_errors(f"read {quote(path)}"):
         require_regular_file(path).open("rb").close()  # gives a better reason than the libraries if it cannot be read
         try:
-            snapshot = read(path, alphabet)
+            snapshot = read(path, alphabet, **options)
         except _READ_ERRORS as error:
             raise ElmanError(f"{quote(path)} cannot be imported: {safe_message(error)}") from error
     return create_model(snapshot, engine)

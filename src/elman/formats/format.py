@@ -59,15 +59,15 @@ class Format:
     None``. It raises ElmanError if it cannot represent the model.
 
     `read(path, alphabet)` returns the network in an untrusted file, with a given alphabet or its own, and raises
-    ElmanError, or an exception of reading such as ValueError, if the file is invalid. It is None for a format that is
-    not imported, or whose folder `elman.load` reads.
+    ElmanError, or an exception of reading such as ValueError, if the file is invalid. It may have a keyword argument
+    `space`. It is None for a format that is not imported, or whose folder `elman.load` reads.
     """
 
     suffix: str  # of its files, which no two formats share; empty for a folder
     help: str  # what it contains, for ``--help``: a phrase without a full stop
     write: Callable[..., Data | dict[str, bytes]]
     read: Callable[[Path, Alphabet | None], Snapshot] | None = None
-    note: str = ""  # what to know about the file, for a person who has just written one
+    also_reads: tuple[str, ...] = ()  # suffixes of files that `read` accepts, too
     cells: Collection[str] | None = None  # those that it can represent; None if it can represent any
     lacks: tuple[str, ...] = ()  # of "counts" (models without a network), "layers", "prior" and "lines"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,17 +28,17 @@ def export(
     out
         File or folder to write; existing files are replaced.
     """
-    from elman.formats import FORMATS, export, find_format
+    from elman.formats import export
 
     check_not_input(out, run)
     export(run, out, format=format, **passed_options(options))
     print(out)
-    if note := FORMATS[find_format(out, format)].note:
-        print(note, file=sys.stderr)
     return 0
 
 
-def import_(file: Annotated[Path, _file_parameter()], /, out: Out, *, alphabet: Path | None = None) -> int:
+def import_(
+    file: Annotated[Path, _file_parameter()], /, out: Out, *, alphabet: Path | None = None, space: str = ""
+) -> int:
     """Import a model from a file or folder written by elman export, a PyTorch state dict or an ARPA file of characters.
 
     Parameters
@@ -48,10 +47,12 @@ def import_(file: Annotated[Path, _file_parameter()], /, out: Out, *, alphabet: 
         Directory for the model.
     alphabet
         UTF-8 file of the characters in index order, for a FILE without them.
+    space
+        Word for the space in an ARPA file; by default the first of <sp>, <space>, ▁ and | in it.
     """
     from elman.formats import import_
 
-    import_(file, out=out, alphabet=None if alphabet is None else _read_characters(alphabet))
+    import_(file, out=out, alphabet=None if alphabet is None else _read_characters(alphabet), space=space)
     print(out)
     return 0
 
@@ -64,10 +65,9 @@ def _format_parameter() -> Parameter:
 
 
 def _file_parameter() -> Parameter:
-    from elman.formats import FORMATS
+    from elman.formats import list_readers
 
-    suffixes = join_alternatives([format.suffix for format in FORMATS.values() if format.read])
-    return Parameter(help=f"File ({suffixes}), folder, or hf://OWNER/NAME.")
+    return Parameter(help=f"File ({join_alternatives([*list_readers()])}), folder, or hf://OWNER/NAME.")
 
 
 def _read_characters(alphabet: Path) -> str:
