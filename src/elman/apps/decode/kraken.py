@@ -1,0 +1,48 @@
+"""A decoder for kraken 7, with a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Unpack
+
+import numpy as np
+
+from elman.apps.decode.ctc import SearchOptions, decode_ctc
+from elman.apps.decode.language_model import LanguageModel
+
+Record = tuple[int, int, int, float]
+"""Label, first and last frame, and highest probability in them."""
+
+
+def kraken_decoder(
+    codec: Any, lm: LanguageModel | None = None, **options: Unpack[SearchOptions]
+) -> Callable[..., list[list[Record]]]:
+    """Return a function for ``RecognitionInferenceConfig(decoder=…)`` of kraken 7.
+
+    The language model reads the characters in the order of the frames, the visual order. It does not know labels of
+    several characters, nor characters of several labels.
+
+    Parameters
+    ----------
+    codec : kraken.lib.codec.PytorchCodec
+        That of the recognizer.
+    lm, **options
+        As in `elman.decode_ctc`.
+    """
+    options = {"blank": "", "from_logits": True, **options}
+    names = {labels[0]: characters for characters, labels in codec.c2l.items() if len(labels) == 1}
+
+    def decode(outputs: Any, seq_lens: Any = None) -> list[list[Record]]:
+        p = np.asarray(outputs.cpu() if hasattr(outputs, "cpu") else outputs, np.float64)
+        p = p.reshape(-1, *p.shape[-2:])  # (lines, labels, frames)
+        lengths = [p.shape[2]] * len(p) if seq_lens is None else map(int, seq_lens)
+        symbols = ["", *(names.get(k, chr(0xF0000 + k)) for k in range(1, p.shape[1]))]  # for private use
+        found = list[list[Record]]()
+        for line, length in zip(p, lengths, strict=True):
+            log_p = np.log(np.clip(line[:, :length].T, 1e-15, 1))
+            best = decode_ctc(log_p, symbols, lm, **options)[0]
+            spans = zip(best.symbols, best.frames, strict=True)
+            found.append([(k, a, b, float(line[k, a : b + 1].max())) for k, (a, b) in spans])
+        return found
+
+    return decode

@@ -1,0 +1,119 @@
+"""The interface of pyctcdecode 0.5 for labels of characters, so that its users change an import and the model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from elman.apps.decode.ctc import ALPHA, BETA, Hypothesis, decode_ctc
+from elman.apps.decode.inputs import BLANKS
+from elman.apps.decode.language_model import LanguageModel, LmState
+from elman.errors import ElmanError, quote
+from elman.formats import import_
+from elman.model import load
+
+WordFrames = tuple[str, tuple[int, int]]  # a word, its first frame, and the frame after its last one
+OutputBeam = tuple[str, LmState | None, list[WordFrames], float, float]  # text, state after it, …, log p(text), score
+
+
+class BeamSearchDecoderCTC:
+    """A decoder with the methods of pyctcdecode's, which `build_ctcdecoder` returns.
+
+    Only labels of characters and models of characters are supported: no KenLM of words, no list of words (`unigrams`),
+    no subwords. The text may be more probable than that of pyctcdecode, which splits its beams by the last symbol.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        ``|`` may stand for the space, and ``<pad>`` or ``_`` for the blank, which is appended if there is none.
+    kenlm_model_path : model or path, optional
+        The language model: an `elman.Model`, the path of a run, or that of an ARPA file of characters.
+    alpha, beta : float
+        The weights of `elman.decode_ctc`: `beta` is added for every character, not for every word, and has no effect
+        without a language model. `elman.choose_weights` chooses them.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], kenlm_model_path: LanguageModel | str | Path | None = None, alpha: float = ALPHA,
+        beta: float = BETA,
+    ) -> None:  # fmt: skip
+        model: Any = kenlm_model_path
+        if isinstance(model, str | Path):
+            model = (import_ if Path(model).name.endswith((".arpa", ".arpa.gz")) else load)(model)
+        self.labels, self.alpha, self.beta, self.model = _normalize(labels), alpha, beta, model
+
+    def reset_params(self, alpha: float | None = None, beta: float | None = None) -> None:
+        """Change the weights."""
+        self.alpha, self.beta = self.alpha if alpha is None else alpha, self.beta if beta is None else beta
+
+    def decode(self, logits: ArrayLike, beam_width: int = 100, **options: Any) -> str:
+        """Return the best text, see `decode_beams`."""
+        return self.decode_beams(logits, beam_width, nbest=1, **options)[0][0]
+
+    def decode_batch(self, pool: Any, logits_list: Iterable[ArrayLike], **options: Any) -> list[str]:
+        """Return the best text of each matrix, decoded by the processes of a pool if it is not None."""
+        return [*(map if pool is None else pool.map)(partial(self.decode, **options), logits_list)]
+
+    def decode_beams(
+        self, logits: ArrayLike, beam_width: int = 100, beam_prune_logp: float = -10.0, token_min_logp: float = -5.0,
+        prune_history: bool = False, hotwords: Iterable[str] | None = None, hotword_weight: float = 10.0,
+        lm_start_state: LmState | None = None, nbest: int | None = None,
+    ) -> list[OutputBeam]:  # fmt: skip
+        """Return the texts in the beam, the best first, given logits, log-probabilities or probabilities (T, K).
+
+        `token_min_logp` is relative to the best symbol of a frame, `prune_history` has no effect, `lm_start_state` is
+        the state in a beam of the text before, and `nbest` limits the texts.
+        """
+        frames = np.asarray(logits, np.float64)
+        if np.isclose(frames.sum(axis=-1).mean(), 1):  # probabilities
+            frames = np.log(np.clip(frames, 1e-15, 1))
+        found = decode_ctc(
+            frames, self.labels, self.model, alpha=self.alpha, beta=None if self.model is None else self.beta,
+            width=beam_width, beam_threshold=-beam_prune_logp, symbol_threshold=-token_min_logp, blank="",
+            hotwords=hotwords or (), hotword_weight=hotword_weight, from_logits=True, state=lm_start_state,
+            nbest=nbest or beam_width,
+        )  # fmt: skip
+        return [(" ".join(h.text.split()), h.state, self._words(h), h.acoustic, h.score) for h in found]
+
+    def _words(self, hypothesis: Hypothesis) -> list[WordFrames]:
+        symbols = zip((self.labels[k] for k in hypothesis.symbols), hypothesis.frames, strict=True)
+        words = [[*word] for is_space, word in groupby(symbols, lambda symbol: symbol[0] == " ") if not is_space]
+        return [("".join(label for label, _ in word), (word[0][1][0], word[-1][1][1] + 1)) for word in words]
+
+    def save_to_dir(self, filepath: str | Path) -> None:
+        """Write the decoder, with an `elman.Model`, into an existing folder."""
+        contents = {"labels": self.labels, "alpha": self.alpha, "beta": self.beta}
+        (Path(filepath) / "alphabet.json").write_text(json.dumps(contents), "utf-8")
+        if self.model is not None:
+            self.model.save(Path(filepath) / "model.safetensors")
+
+    @classmethod
+    def load_from_dir(cls, filepath: str | Path) -> BeamSearchDecoderCTC:
+        """Return the decoder that `save_to_dir` wrote."""
+        try:
+            contents = json.loads((Path(filepath) / "alphabet.json").read_text("utf-8"))
+            contents |= {"kenlm_model_path": filepath} if (Path(filepath) / "model.safetensors").exists() else {}
+            return cls(**contents)
+        except (OSError, ValueError, TypeError) as error:
+            raise ElmanError(f"{quote(filepath)} does not contain what save_to_dir writes ({error})") from None
+
+
+build_ctcdecoder = BeamSearchDecoderCTC
+
+
+def _normalize(labels: Sequence[str]) -> list[str]:
+    """Return the labels as pyctcdecode does: "" for the blank, " " for the space, ⁇ for the unknown symbol."""
+    if subwords := [label for label in labels if label.startswith(("▁", "##"))]:
+        raise ElmanError(f"labels must be characters, not subwords (got {quote(subwords[0])}): use pyctcdecode")
+    blank = next((each for each in BLANKS if each in labels), "")
+    special = {blank: ""} | ({} if " " in labels else {"|": " "})
+    names = ["⁇" if re.fullmatch(r"(?i)[<\[]unk[>\]]", each) else special.get(each, each) for each in labels]
+    return names if "" in names else [*names, ""]

@@ -1,0 +1,50 @@
+"""The decoder for kraken returns the records of its greedy decoder, or those of a more probable text."""
+
+from itertools import groupby
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import elman
+from support.training import train
+
+CODEC: Any = SimpleNamespace(c2l={" ": [1], "a": [2], "b": [3], "c": [4], "ch": [5], "é": [6, 7]})
+CLASSES = 8
+
+
+def greedy(line: Any) -> list[tuple[int, int, int, float]]:
+    """Return what kraken's `greedy_decoder` does of a line (C, W)."""
+    found = groupby(enumerate(line.argmax(axis=0).tolist()), key=lambda frame: frame[1])
+    spans = ((k, [t for t, _ in frames]) for k, frames in found if k)
+    return [(k, ts[0], ts[-1], pytest.approx(line[k, ts].max())) for k, ts in spans]
+
+
+def softmax(x: Any) -> Any:
+    return np.exp(x) / np.exp(x).sum(axis=-2, keepdims=True)
+
+
+def test_a_clear_line_is_decoded_as_by_kraken() -> None:
+    path = [2, 2, 0, 3, 1, 1, 5, 0, 5, 6, 7, 0]
+    x = np.random.default_rng(1).normal(size=(2, CLASSES, 14))
+    x[0, path, np.arange(12)] += 12
+    x[1, path[:9], np.arange(9)] += 12
+    lines = softmax(x)
+    decode = elman.kraken_decoder(CODEC)
+    expected = [greedy(lines[0, :, :12]), greedy(lines[1, :, :9])]
+    assert [label for label, *_ in expected[0]] == [2, 3, 1, 5, 5, 6, 7]
+    assert decode(lines, np.array([12, 9])) == expected
+    assert decode(lines[0, :, :12]) == expected[:1]
+
+
+def test_a_model_decides_what_is_unclear() -> None:
+    model = train(elman.Corpus.from_text("cab\nbaba\ncab cab\n" * 20), preset="counts", lines=True, validation=0).model
+    line = np.full((CLASSES, 5), 0.01)
+    line[[4, 2, 3], [0, 2, 4]] = 0.93
+    line[0, [1, 3]] = 0.93
+    line[[2, 4], 2] = 0.44, 0.50  # cab or ccb
+    assert [label for label, *_ in elman.kraken_decoder(CODEC)(line)[0]] == [4, 4, 3]
+    ((first, (label, start, end, p), last),) = elman.kraken_decoder(CODEC, model, alpha=1.0)(line)
+    assert (first[0], label, start, end, last[0]) == (4, 2, 2, 2, 3)
+    assert p == pytest.approx(0.44)
