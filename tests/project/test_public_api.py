@@ -13,6 +13,7 @@ import pytest
 
 import elman
 import elman.apps.course
+import elman.pyctcdecode
 import elman.testing
 from elman.text import Corpus
 from support.state import ROOT, T
@@ -23,7 +24,7 @@ SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "
 PUBLIC: dict[str, Any] = {f"elman.{name}": getattr(elman, name) for name in dir(elman)}
 PUBLIC |= {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (elman.testing, elman.apps.course)
+    for module in (elman.testing, elman.apps.course, elman.pyctcdecode)
     for name in dir(module)
     if callable(getattr(module, name))
 }
@@ -37,8 +38,8 @@ def test_the_public_names() -> None:
         "TrainingCallback",
     ]  # fmt: skip
     functions = [
-        "compress", "decode_ctc", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "list_runs",
-        "load", "open_run", "rescore", "sweep", "train",
+        "compress", "decode_ctc", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "kraken_decoder",
+        "list_runs", "load", "open_run", "rescore", "sweep", "train",
     ]  # fmt: skip
     assert dir(elman) == classes + functions
     page = (ROOT / "docs" / "reference" / "python_api.md").read_text("utf-8")

@@ -10,8 +10,7 @@ import numpy as np
 from elman.apps.decode.ctc import SearchOptions, decode_ctc
 from elman.apps.decode.language_model import LanguageModel
 
-Record = tuple[int, int, int, float]
-"""Label, first and last frame, and highest probability in them."""
+Record = tuple[int, int, int, float]  # label, first and last frame, and highest probability in them
 
 
 def kraken_decoder(
@@ -19,15 +18,17 @@ def kraken_decoder(
 ) -> Callable[..., list[list[Record]]]:
     """Return a function for ``RecognitionInferenceConfig(decoder=…)`` of kraken 7.
 
-    The language model reads the characters in the order of the frames, the visual order. It does not know labels of
-    several characters, nor characters of several labels.
+    `codec` is that of the recognizer, and the others are as in `elman.decode_ctc`. The language model reads the text in
+    the order of the frames; it does not know labels of several characters, nor characters of several labels.
 
-    Parameters
-    ----------
-    codec : kraken.lib.codec.PytorchCodec
-        That of the recognizer.
-    lm, **options
-        As in `elman.decode_ctc`.
+    Examples
+    --------
+    >>> import elman, numpy as np
+    >>> from types import SimpleNamespace
+    >>> codec = SimpleNamespace(c2l={"h": [1], "i": [2]})
+    >>> outputs = np.array([[[0.1, 0.1, 0.8], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1]]])  # (lines, labels, frames)
+    >>> elman.kraken_decoder(codec)(outputs)
+    [[(1, 0, 0, 0.8), (2, 1, 1, 0.8)]]
     """
     options = {"blank": "", "from_logits": True, **options}
     names = {labels[0]: characters for characters, labels in codec.c2l.items() if len(labels) == 1}

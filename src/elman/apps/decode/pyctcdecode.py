@@ -15,20 +15,16 @@ from numpy.typing import ArrayLike
 
 from elman.apps.decode.ctc import ALPHA, BETA, Hypothesis, decode_ctc
 from elman.apps.decode.inputs import BLANKS
-from elman.apps.decode.language_model import LanguageModel, LmState
+from elman.apps.decode.language_model import LmState
 from elman.errors import ElmanError, quote
 from elman.formats import import_
 from elman.model import load
-
-WordFrames = tuple[str, tuple[int, int]]  # a word, its first frame, and the frame after its last one
-OutputBeam = tuple[str, LmState | None, list[WordFrames], float, float]  # text, state after it, …, log p(text), score
 
 
 class BeamSearchDecoderCTC:
     """A decoder with the methods of pyctcdecode's, which `build_ctcdecoder` returns.
 
-    Only labels of characters and models of characters are supported: no KenLM of words, no list of words (`unigrams`),
-    no subwords. The text may be more probable than that of pyctcdecode, which splits its beams by the last symbol.
+    Labels and language models must be of characters: no KenLM of words, no list of words (`unigrams`), no subwords.
 
     Parameters
     ----------
@@ -37,15 +33,20 @@ class BeamSearchDecoderCTC:
     kenlm_model_path : model or path, optional
         The language model: an `elman.Model`, the path of a run, or that of an ARPA file of characters.
     alpha, beta : float
-        The weights of `elman.decode_ctc`: `beta` is added for every character, not for every word, and has no effect
-        without a language model. `elman.choose_weights` chooses them.
+        As in `elman.decode_ctc`: `beta` is added for every character, and only if there is a language model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elman.pyctcdecode import build_ctcdecoder
+    >>> build_ctcdecoder([" ", "h", "i"]).decode(np.array([[0.1, 0.7, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1]]))
+    'hi'
     """
 
     def __init__(
-        self, labels: Sequence[str], kenlm_model_path: LanguageModel | str | Path | None = None, alpha: float = ALPHA,
-        beta: float = BETA,
-    ) -> None:  # fmt: skip
-        model: Any = kenlm_model_path
+        self, labels: Sequence[str], kenlm_model_path: Any = None, alpha: float = ALPHA, beta: float = BETA
+    ) -> None:
+        model = kenlm_model_path
         if isinstance(model, str | Path):
             model = (import_ if Path(model).name.endswith((".arpa", ".arpa.gz")) else load)(model)
         self.labels, self.alpha, self.beta, self.model = _normalize(labels), alpha, beta, model
@@ -59,45 +60,44 @@ class BeamSearchDecoderCTC:
         return self.decode_beams(logits, beam_width, nbest=1, **options)[0][0]
 
     def decode_batch(self, pool: Any, logits_list: Iterable[ArrayLike], **options: Any) -> list[str]:
-        """Return the best text of each matrix, decoded by the processes of a pool if it is not None."""
+        """Return the best text of each matrix, decoded by the processes of a pool, which may be None."""
         return [*(map if pool is None else pool.map)(partial(self.decode, **options), logits_list)]
 
     def decode_beams(
         self, logits: ArrayLike, beam_width: int = 100, beam_prune_logp: float = -10.0, token_min_logp: float = -5.0,
         prune_history: bool = False, hotwords: Iterable[str] | None = None, hotword_weight: float = 10.0,
         lm_start_state: LmState | None = None, nbest: int | None = None,
-    ) -> list[OutputBeam]:  # fmt: skip
-        """Return the texts in the beam, the best first, given logits, log-probabilities or probabilities (T, K).
+    ) -> list[tuple[str, LmState | None, list[Any], float, float]]:  # fmt: skip
+        """Return the texts in the beam, the best first, given logits or probabilities (T, K).
 
-        `token_min_logp` is relative to the best symbol of a frame, `prune_history` has no effect, `lm_start_state` is
-        the state in a beam of the text before, and `nbest` limits the texts.
+        Of each: text, state of the language model, words with their first frame and the one after the last, log p(text)
+        and score. `token_min_logp` is relative to the best symbol of a frame; `prune_history` has no effect.
         """
         frames = np.asarray(logits, np.float64)
         if np.isclose(frames.sum(axis=-1).mean(), 1):  # probabilities
             frames = np.log(np.clip(frames, 1e-15, 1))
         found = decode_ctc(
-            frames, self.labels, self.model, alpha=self.alpha, beta=None if self.model is None else self.beta,
-            width=beam_width, beam_threshold=-beam_prune_logp, symbol_threshold=-token_min_logp, blank="",
-            hotwords=hotwords or (), hotword_weight=hotword_weight, from_logits=True, state=lm_start_state,
-            nbest=nbest or beam_width,
+            frames, self.labels, self.model, alpha=self.alpha, beta=None if self.model is None else self.beta, blank="",
+            symbol_threshold=-token_min_logp, beam_threshold=-beam_prune_logp, width=beam_width, from_logits=True,
+            hotwords=hotwords or (), hotword_weight=hotword_weight, state=lm_start_state, nbest=nbest or beam_width,
         )  # fmt: skip
         return [(" ".join(h.text.split()), h.state, self._words(h), h.acoustic, h.score) for h in found]
 
-    def _words(self, hypothesis: Hypothesis) -> list[WordFrames]:
+    def _words(self, hypothesis: Hypothesis) -> list[tuple[str, tuple[int, int]]]:
         symbols = zip((self.labels[k] for k in hypothesis.symbols), hypothesis.frames, strict=True)
         words = [[*word] for is_space, word in groupby(symbols, lambda symbol: symbol[0] == " ") if not is_space]
         return [("".join(label for label, _ in word), (word[0][1][0], word[-1][1][1] + 1)) for word in words]
 
     def save_to_dir(self, filepath: str | Path) -> None:
         """Write the decoder, with an `elman.Model`, into an existing folder."""
-        contents = {"labels": self.labels, "alpha": self.alpha, "beta": self.beta}
-        (Path(filepath) / "alphabet.json").write_text(json.dumps(contents), "utf-8")
+        contents = json.dumps({"labels": self.labels, "alpha": self.alpha, "beta": self.beta})
+        (Path(filepath) / "alphabet.json").write_text(contents, "utf-8")
         if self.model is not None:
             self.model.save(Path(filepath) / "model.safetensors")
 
     @classmethod
     def load_from_dir(cls, filepath: str | Path) -> BeamSearchDecoderCTC:
-        """Return the decoder that `save_to_dir` wrote."""
+        """Return what `save_to_dir` wrote."""
         try:
             contents = json.loads((Path(filepath) / "alphabet.json").read_text("utf-8"))
             contents |= {"kenlm_model_path": filepath} if (Path(filepath) / "model.safetensors").exists() else {}
