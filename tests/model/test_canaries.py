@@ -139,6 +139,7 @@ def contains_part(data: bytes, alphabet: Alphabet) -> bool:
     return any(search(form) for each in unpack(data) for form in (each, each.replace(b" ", b"")))
 
 
+@pytest.mark.filterwarnings("ignore:the file has the n-gram counts")
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_only_the_checkpoint_contains_what_was_read_last(tmp_path: Path, batch_size: int) -> None:
     held_out, run = tmp_path / "held_out", tmp_path / "run"
