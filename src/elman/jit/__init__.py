@@ -13,6 +13,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from elman.engine_registry import NUMBA_INSTALLED
@@ -87,6 +88,12 @@ if TYPE_CHECKING or (COMPILES and not PLAIN):
     from elman.jit.runtime import types as types
 elif PLAIN:
     from elman.jit.plain import *  # noqa: F403  # the same names
+
+
+def bind(function: Callable[..., Any], *arguments: object) -> Callable[..., Any]:
+    """Return a kernel with its first arguments, which are then packed once: for each array that saves a microsecond."""
+    return partial(function, *((pack(*arguments),) if COMPILES and not PLAIN else arguments))
+
 
 # --- The decorators ---
 

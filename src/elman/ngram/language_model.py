@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.jit import bind
 from elman.ngram.kernels import (
     CHILD,
     NONE,
@@ -100,6 +101,7 @@ class NgramReader:
         else:
             base = reader(model.base)
             self.table, self.added = base.table, grow(base.added, INITIAL_CAPACITY)
+        self.read_window = bind(read_window, self.table)
 
     def reserve(self, characters: int) -> None:
         """Make room for counting so many characters."""
@@ -205,15 +207,16 @@ def read_compiled(
     """Do what `elman.ngram.model.read` does for a batch, history (B, n) and x (T, B), with the kernels."""
     T, B = x.shape
     compiled, log_q, matched = reader(model), np.empty(T * B * model.K, dtype), np.empty(T * B, np.int64)
+    after = history.astype(np.int32)  # the kernel appends to it
     left_out = np.full(T * B, model.folds, np.int64) if folds is None else folds.astype(np.int64).ravel()
     if model.grows:
         compiled.reserve(T * B)
-    read_window(
-        compiled.table, compiled.added, model.grows, history.astype(np.int32), *make_nodes(B, model.order),
+    compiled.read_window(
+        compiled.added, model.grows, after, *make_nodes(B, model.order),
         np.ones(B, np.bool_), np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
         make_workspace(model.K, model.order),
     )  # fmt: skip
-    return log_q.reshape(T, B, model.K), matched.reshape(T, B), model.histories(history, x)[-1].copy()
+    return log_q.reshape(T, B, model.K), matched.reshape(T, B), after
 
 
 def reading_kernels(dtype: Any = np.float32) -> list[Signature]:

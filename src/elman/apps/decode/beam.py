@@ -23,6 +23,9 @@ FREE, UNKNOWN = -1, -2
 TINY = 1e-250
 """Smaller probabilities are 0: numbers below 1e-308 are slow."""
 
+LEAST = -1e300
+"""The score of what is impossible is less."""
+
 B, S, LM, REST, SCORE = range(5)
 """Columns of `Beam.numbers`: log b, log s, log p_lm; all that (1) adds to log p, without the beginning of a hotword;
 and the score (1)."""
@@ -61,7 +64,7 @@ class Added(NamedTuple):
     row: NDArray[np.int64]  # (width K,): of the prefix
     symbol: NDArray[np.int64]
     s: NDArray[np.float64]
-    score: NDArray[np.float64]  # (1), which lacks log p_lm of the symbol at first
+    score: NDArray[np.float64]  # (1), which lacks log p_lm of the symbol where the prefix is not read
     ranked: NDArray[np.float64]  # (width (K + 1),): workspace of `rank`
 
 
@@ -90,6 +93,13 @@ def copy_row(source, row, to, place):
         to.indices[place, column] = source.indices[row, column]
 
 
+@inlined
+def log_p_lm(scorer, slot, symbol):
+    """log p_lm of a symbol after the prefix whose state is in a slot."""
+    index = scorer.index[symbol]
+    return scorer.log_p[slot, index] if index >= 0 else scorer.unknown if index == UNKNOWN else 0.0
+
+
 @kernel
 def extend(n, beam, new, trie, scorer, added, f, blank, tried):
     """Set `new` to the n prefixes after frame f (K,), and add to each the symbols that are tried; return m."""
@@ -113,6 +123,8 @@ def extend(n, beam, new, trie, scorer, added, f, blank, tried):
                 bonus = scorer.gain[hotword, kind] + scorer.value[scorer.after[hotword, kind]]
                 added.row[m], added.symbol[m], added.s[m] = row, k, s
                 added.score[m] = s + beam.numbers[row, REST] + scorer.beta + bonus
+                if beam.indices[row, UNREAD] == NONE:
+                    added.score[m] += scorer.alpha * log_p_lm(scorer, beam.indices[row, SLOT], k)
                 m += 1
     for row in range(n):
         score = add_logs(new.numbers[row, B], new.numbers[row, S]) + new.numbers[row, REST]
@@ -140,27 +152,20 @@ def find_rank(values, count, rank):
     return values[rank]
 
 
-@inlined
-def log_p_lm(scorer, slot, symbol):
-    """log p_lm of a symbol after the prefix whose state is in a slot."""
-    index = scorer.index[symbol]
-    return scorer.log_p[slot, index] if index >= 0 else scorer.unknown if index == UNKNOWN else 0.0
-
-
 @kernel
-def rank(n, m, beam, new, threshold, least, scorer, added):
-    """Complete the scores of what is added and has at least the score `least`; return the least in the new beam."""
-    count, best = n, -np.inf
+def rank(n, m, beam, new, threshold, added):
+    """Return the least score in the new beam, as far as the scores are known."""
+    count, width, best = n, len(beam.numbers), -np.inf
     for row in range(n):
         added.ranked[row] = new.numbers[row, SCORE]
-        best = max(best, added.ranked[row])
     for i in range(m):
-        if added.score[i] >= least:
-            added.score[i] += scorer.alpha * log_p_lm(scorer, beam.indices[added.row[i], SLOT], added.symbol[i])
+        if beam.indices[added.row[i], UNREAD] == NONE:
             added.ranked[count] = added.score[i]
-            best, count = max(best, added.score[i]), count + 1
-    least, width = max(least, best - threshold, -1e300), len(beam.numbers)  # what is impossible is left out
-    return max(least, find_rank(added.ranked, count, width - 1)) if count > width else least
+            count += 1
+    for i in range(count):
+        best = max(best, added.ranked[i])
+    least = max(best - threshold, LEAST)
+    return max(least, find_rank(added.ranked, count, width - 1)) if count >= width else least
 
 
 @kernel
@@ -210,23 +215,20 @@ def advance(frames, blank, tried, starts, threshold, beam, new, used, trie, scor
     """Read frames (T, K) from t on; return the frame that cannot be read yet, or T.
 
     Frame t tries the symbols ``tried[starts[t] : starts[t + 1]]``; `used` (2,) has n and the number of nodes. A frame
-    cannot be read while the trie has no room for `width` more nodes, or the model has not read the prefixes for which
-    `needed` (width,) is set: those with a symbol added that may be in the beam.
+    cannot be read while the model has not read the prefixes for which `needed` (width,) is set: those with a symbol
+    added that may be in the beam.
     """
-    width = len(beam.numbers)
-    while t < len(frames) and used[1] + width <= len(trie):
-        n, is_needed, best, worst = used[0], False, -np.inf, np.inf
+    while t < len(frames):
+        n, is_needed = used[0], False
         m = extend(n, beam, new, trie, scorer, added, frames[t], blank, tried[starts[t] : starts[t + 1]])
+        least = rank(n, m, beam, new, threshold, added)
         for row in range(n):
-            best, worst = max(best, new.numbers[row, SCORE]), min(worst, new.numbers[row, SCORE])
             needed[row] = False
-        least = max(best - threshold, worst if n == width else -np.inf)
         for i in range(m):
             if added.score[i] >= least and beam.indices[added.row[i], UNREAD] != NONE:
                 needed[added.row[i]] = is_needed = True
         if is_needed:
             return t
-        least = rank(n, m, beam, new, threshold, least, scorer, added)
         select(n, m, beam, new, used, trie, least, scorer, added)
         t += 1
     return t

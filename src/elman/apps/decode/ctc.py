@@ -37,6 +37,7 @@ from elman.apps.decode.beam import NONE
 from elman.apps.decode.inputs import check_thresholds, check_weights, list_texts, make_hotwords, read_frames
 from elman.apps.decode.language_model import LanguageModel, LmState, Reader
 from elman.errors import check_range
+from elman.jit import bind
 
 ALPHA, BETA = 0.5, 1.5
 """The default weights with a language model."""
@@ -131,7 +132,7 @@ class CtcSearch:
         self._pieces = [np.empty((0, K))]
         self._beam, self._new = (kernels.Beam(np.zeros((width, 5)), np.zeros((width, 4), np.int64)) for _ in range(2))
         self._beam.numbers[0, kernels.S], self._beam.indices[0, kernels.UNREAD] = -np.inf, NONE
-        self._used, self._trie = np.array([1, 1]), np.full((16 * width, 5), NONE, np.int32)
+        self._used, self._trie = np.array([1, 1]), np.full((1, 5), NONE, np.int32)
         self._trie[0, kernels.ROW] = 0
 
     def advance(self, log_probs: ArrayLike) -> None:
@@ -147,18 +148,17 @@ class CtcSearch:
             width * int(counts.max(initial=0)),
         )
         added = kernels.Added(*np.empty((2, most), np.int64), *np.empty((2, most)), np.empty(most + width))
+        if self._used[1] + width * len(frames) > len(self._trie):
+            trie, used = np.empty((2 * len(self._trie) + width * len(frames), 5), np.int32), self._used[1]
+            trie[:used], self._trie = self._trie[:used], trie
+        scorer = kernels.Scorer(*self._weights, self._reader.log_p, self._reader.index, *self._hotwords[:4])
         needed, t = np.zeros(width, np.bool_), 0
-        while True:
-            scorer = kernels.Scorer(*self._weights, self._reader.log_p, self._reader.index, *self._hotwords[:4])
-            t = kernels.advance(
-                frames, self._blank, tried, starts, self.beam_threshold, self._beam, self._new, self._used, self._trie,
-                scorer, added, needed, t,
-            )  # fmt: skip
-            if t == len(frames):
-                break
+        advance = bind(
+            kernels.advance, frames, self._blank, tried, starts, self.beam_threshold, self._beam, self._new, self._used,
+            self._trie, scorer, added, needed,
+        )  # fmt: skip
+        while (t := advance(t)) < len(frames):
             self._reader.read(self._beam.indices[: self._used[0]], np.flatnonzero(needed[: self._used[0]]))
-            if self._used[1] + width > len(self._trie):
-                self._trie = np.concatenate([self._trie, np.full_like(self._trie, NONE)])
 
     def best(self) -> Hypothesis:
         """Return the text with the highest score so far, without the end of a line."""

@@ -38,12 +38,13 @@ class CountsSession:
 
     def logits(self, state: State, x: Indices, ngram_weight: float | Array = 1.0) -> tuple[Array, State]:
         """See `elman.engine.InferenceSession.logits`."""
-        T, B = x.shape
-        prior = self.parameters.prior
-        values = self.prior(state, x) if prior.is_on else None
-        o = output.logits(self.parameters, np.zeros((T, B, 0), state.recurrent.dtype), values, ngram_weight)
-        histories = prior.histories(state.history, x)[1:]
-        return o, State(np.zeros((T, B, 0), state.recurrent.dtype), histories, state.counts)
+        h, prior = np.zeros((*x.shape, 0), state.recurrent.dtype), self.parameters.prior
+        if len(x) == 1 and (model := prior.model_of(state)):  # as in `Model.step`, where every microsecond counts
+            log_q, matched, history = read_compiled(model, state.history, x, dtype=h.dtype)
+            values, histories = PriorValues(log_q, matched), history[None]
+        else:
+            values, histories = self.prior(state, x) if prior.is_on else None, prior.histories(state.history, x)[1:]
+        return output.logits(self.parameters, h, values, ngram_weight), State(h, histories, state.counts)
 
     def losses(self, state: State, x: Indices, y: Indices) -> tuple[NDArray[np.float64], State]:
         """See `elman.engine.InferenceSession.losses`."""
