@@ -3,4 +3,8 @@ from elman.apps.decode.ctc import Hypothesis as Hypothesis
 from elman.apps.decode.ctc import decode_ctc as decode_ctc
 from elman.apps.decode.language_model import LanguageModel as LanguageModel
 from elman.apps.decode.language_model import LmState as LmState
-from elman.apps.decode.rescoring import rescore as rescore
+from elman.apps.decode.ctc import rescore as rescore
+from elman.apps.decode.weights import Weights as Weights
+from elman.apps.decode.weights import choose_weights as choose_weights
+from elman.apps.decode.weights import edit_distance as edit_distance
+from elman.apps.decode.weights import search_weights as search_weights

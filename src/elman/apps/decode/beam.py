@@ -1,10 +1,9 @@
-"""The kernels of the search: a beam of prefixes that reads frames until the language model is asked, and exact sums.
+"""The kernels: a beam of prefixes that reads frames until the language model is asked, and the paths of a text.
 
-K  symbols        n  prefixes in the beam, at most `width`        m  prefixes that are not in it, with a symbol added
-t  frame of T     node  a prefix in the trie; 0 is the empty one
+K  symbols    n  prefixes in the beam, at most `width`    m  prefixes that are not in it, with a symbol added    t  frame
 
-The equations are those of `elman.apps.decode.ctc`. Where Numba is not installed, the interpreter runs the kernels: a
-line then takes about as long as in a search with dictionaries.
+A node is a prefix that was in the beam, 0 the empty one. The equations are those of `elman.apps.decode.ctc`. Where Numba
+is not installed, the interpreter runs the kernels, about as fast as a search with dictionaries.
 """
 
 from __future__ import annotations
@@ -20,28 +19,27 @@ from elman.jit import inlined, kernel
 NONE = -1
 FREE, UNKNOWN = -1, -2
 """In the place of the model's index of a symbol: there is no model; the model does not know it."""
-TINY = 1e-250
-"""Smaller probabilities are 0: numbers below 1e-308 are slow."""
+IMPOSSIBLE = -1e300
+"""The scores of prefixes that are dropped are less."""
+TINY = 1e-60
+"""Smaller parts of the probability of the most likely prefix are 0: numbers below 1e-308 are slow."""
 
-LEAST = -1e300
-"""The score of what is impossible is less."""
-
-B, S, LM, REST, SCORE = range(5)
-"""Columns of `Beam.numbers`: log b, log s, log p_lm; all that (1) adds to log p, without the beginning of a hotword;
-and the score (1)."""
-NODE, SLOT, UNREAD, HOTWORD = range(4)
-"""Columns of `Beam.indices`: the prefix; the slot of the model's state, and the model's index of a symbol that it has
-not read since, or NONE; the node of the hotwords."""
-PARENT, LABEL, CHILD, SIBLING, ROW = range(5)
-"""Columns of the trie: the prefix without its last symbol, and that symbol; its latest child; the child of the same
-parent that was made before; its row in the beam, or NONE."""
+PARENT, LABEL, CHILD, SIBLING, IS_KEPT, SLOT, UNREAD, HOTWORD = range(8)
+"""Columns of `Prefixes.links`: the prefix without its last symbol, and that symbol; its latest child; the child of the
+same parent that was made before; whether it is in the beam; the slot of the model's state, and the model's index of a
+symbol that it has not read since, or NONE; the node of the hotwords."""
+B, S, LM, REST, NEXT_B, NEXT_S, SCORE = range(7)
+"""Columns of `Prefixes.numbers`: log b, log s, log p_lm; all that (1) adds to log p, without the beginning of a hotword;
+log b' and log s' of the next frame, and the score (1) then."""
 
 
-class Beam(NamedTuple):
-    """Prefixes, one in each of the first n rows."""
+class Prefixes(NamedTuple):
+    """The prefixes that were in the beam."""
 
-    numbers: NDArray[np.float64]  # (width, 5)
-    indices: NDArray[np.int64]  # (width, 4)
+    used: NDArray[np.int64]  # (2,): n, and the number of nodes
+    beam: NDArray[np.int64]  # (width,): nodes
+    links: NDArray[np.int32]  # (nodes, 8)
+    numbers: NDArray[np.float64]  # (nodes, 7)
 
 
 class Scorer(NamedTuple):
@@ -53,19 +51,19 @@ class Scorer(NamedTuple):
     log_p: NDArray[np.float64]  # (slots, K of the model): what the model predicts
     index: NDArray[np.int64]  # (K,): the model's index of each symbol
     kind: NDArray[np.int64]  # (K,): its column in the tables of hotwords
-    after: NDArray[np.int64]  # (nodes, kinds): the node after a symbol
-    gain: NDArray[np.float64]  # (nodes, kinds): the bonus of the word that it ends
-    value: NDArray[np.float64]  # (nodes,): the bonus of a beginning
+    after: NDArray[np.int64]  # (nodes of hotwords, kinds): the node after a symbol
+    gain: NDArray[np.float64]  # (nodes of hotwords, kinds): the bonus of the word that it ends
+    value: NDArray[np.float64]  # (nodes of hotwords,): the bonus of a beginning
 
 
 class Added(NamedTuple):
-    """Prefixes with a symbol added."""
+    """Prefixes with a symbol added, and workspace."""
 
-    row: NDArray[np.int64]  # (width K,): of the prefix
+    node: NDArray[np.int64]  # (m,): of the prefix
     symbol: NDArray[np.int64]
-    s: NDArray[np.float64]
+    s: NDArray[np.float64]  # log s'
     score: NDArray[np.float64]  # (1), which lacks log p_lm of the symbol where the prefix is not read
-    ranked: NDArray[np.float64]  # (width (K + 1),): workspace of `rank`
+    best: NDArray[np.float64]  # (width,)
 
 
 @inlined
@@ -76,21 +74,12 @@ def add_logs(a, b):
 
 
 @inlined
-def find_node(trie, node, symbol):
+def find_child(links, node, symbol):
     """The node of a prefix with a symbol added; NONE if there is none."""
-    child = trie[node, CHILD]
-    while child != NONE and trie[child, LABEL] != symbol:
-        child = trie[child, SIBLING]
+    child = np.int64(links[node, CHILD])
+    while child != NONE and links[child, LABEL] != symbol:
+        child = np.int64(links[child, SIBLING])
     return child
-
-
-@inlined
-def copy_row(source, row, to, place):
-    """Copy a row of a beam to another."""
-    for column in range(source.numbers.shape[1]):
-        to.numbers[place, column] = source.numbers[row, column]
-    for column in range(source.indices.shape[1]):
-        to.indices[place, column] = source.indices[row, column]
 
 
 @inlined
@@ -101,201 +90,147 @@ def log_p_lm(scorer, slot, symbol):
 
 
 @kernel
-def extend(n, beam, new, trie, scorer, added, f, blank, tried):
-    """Set `new` to the n prefixes after frame f (K,), and add to each the symbols that are tried; return m."""
-    m = 0
-    for row in range(n):
-        copy_row(beam, row, new, row)
-        last = trie[beam.indices[row, NODE], LABEL]
-        new.numbers[row, B] = add_logs(beam.numbers[row, B], beam.numbers[row, S]) + f[blank]  # (2)
-        new.numbers[row, S] = beam.numbers[row, S] + (f[last] if last != NONE else 0.0)
-    for row in range(n):
-        b, node, hotword = beam.numbers[row, B], beam.indices[row, NODE], beam.indices[row, HOTWORD]
-        total, last = add_logs(b, beam.numbers[row, S]), trie[node, LABEL]
-        for i in range(len(tried)):
-            k = tried[i]
-            s, child = (b if k == last else total) + f[k], find_node(trie, node, k)  # (4), (3)
-            place = trie[child, ROW] if child != NONE else np.int32(NONE)
-            if place != NONE:
-                new.numbers[place, S] = add_logs(new.numbers[place, S], s)
+def extend(prefixes, scorer, added, f, blank, tried):
+    """Find the prefixes after frame f (K,), and with the symbols added that are tried; return m."""
+    (n, _), beam, links, numbers, m = prefixes.used, prefixes.beam, prefixes.links, prefixes.numbers, 0
+    for node in beam[:n]:
+        last = links[node, LABEL]
+        numbers[node, NEXT_B] = add_logs(numbers[node, B], numbers[node, S]) + f[blank]  # (2)
+        numbers[node, NEXT_S] = numbers[node, S] + (f[last] if last != NONE else 0.0)
+    for node in beam[:n]:
+        total, hotword = add_logs(numbers[node, B], numbers[node, S]), links[node, HOTWORD]
+        for k in tried:
+            s, child = (numbers[node, B] if k == links[node, LABEL] else total) + f[k], find_child(links, node, k)
+            if child != NONE and links[child, IS_KEPT]:
+                numbers[child, NEXT_S] = add_logs(numbers[child, NEXT_S], s)  # (3), (4)
             elif s > -np.inf:
                 kind = scorer.kind[k]
-                bonus = scorer.gain[hotword, kind] + scorer.value[scorer.after[hotword, kind]]
-                added.row[m], added.symbol[m], added.s[m] = row, k, s
-                added.score[m] = s + beam.numbers[row, REST] + scorer.beta + bonus
-                if beam.indices[row, UNREAD] == NONE:
-                    added.score[m] += scorer.alpha * log_p_lm(scorer, beam.indices[row, SLOT], k)
+                bonus = scorer.beta + scorer.gain[hotword, kind] + scorer.value[scorer.after[hotword, kind]]
+                if links[node, UNREAD] == NONE:
+                    bonus += scorer.alpha * log_p_lm(scorer, links[node, SLOT], k)
+                added.node[m], added.symbol[m], added.s[m] = node, k, s
+                added.score[m] = s + numbers[node, REST] + bonus
                 m += 1
-    for row in range(n):
-        score = add_logs(new.numbers[row, B], new.numbers[row, S]) + new.numbers[row, REST]
-        new.numbers[row, SCORE] = score + scorer.value[new.indices[row, HOTWORD]]
+    for node in beam[:n]:
+        rest = numbers[node, REST] + scorer.value[links[node, HOTWORD]]
+        numbers[node, SCORE] = add_logs(numbers[node, NEXT_B], numbers[node, NEXT_S]) + rest
     return m
 
 
 @kernel
-def find_rank(values, count, rank):
-    """The value of a rank, from 0 of the largest, by Hoare's selection; the values are reordered."""
-    low, high = 0, count - 1
-    while low < high:
-        pivot, i, j = values[(low + high) >> 1], low, high
-        while i <= j:
-            while values[i] > pivot:
-                i += 1
-            while values[j] < pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i, j = i + 1, j - 1
-        if j < rank < i:
-            break
-        low, high = (low, j) if rank <= j else (i, high)
-    return values[rank]
+def find_least(prefixes, added, m, threshold):
+    """Return the least score in the next beam, as far as the scores are known."""
+    n, width, best, count = prefixes.used[0], len(prefixes.beam), added.best, 0
+    for i in range(n + m):
+        is_known = i < n or prefixes.links[added.node[i - n], UNREAD] == NONE
+        score = prefixes.numbers[prefixes.beam[i], SCORE] if i < n else added.score[i - n]
+        if is_known and (count < width or score > best[width - 1]):
+            place = min(count, width - 1)
+            while place > 0 and best[place - 1] < score:
+                best[place] = best[place - 1]
+                place -= 1
+            best[place], count = score, min(count + 1, width)
+    return max(best[0] - threshold, best[width - 1] if count == width else IMPOSSIBLE, IMPOSSIBLE)
 
 
 @kernel
-def rank(n, m, beam, new, threshold, added):
-    """Return the least score in the new beam, as far as the scores are known."""
-    count, width, best = n, len(beam.numbers), -np.inf
-    for row in range(n):
-        added.ranked[row] = new.numbers[row, SCORE]
-    for i in range(m):
-        if beam.indices[added.row[i], UNREAD] == NONE:
-            added.ranked[count] = added.score[i]
-            count += 1
-    for i in range(count):
-        best = max(best, added.ranked[i])
-    least = max(best - threshold, LEAST)
-    return max(least, find_rank(added.ranked, count, width - 1)) if count >= width else least
-
-
-@kernel
-def select(n, m, beam, new, used, trie, least, scorer, added):
+def select(prefixes, scorer, added, m, least):
     """Keep the prefixes, and those with a symbol added, that have at least a score; at most `width`."""
-    count, width = 0, len(beam.numbers)
-    for row in range(n):
-        trie[beam.indices[row, NODE], ROW] = NONE
-        if new.numbers[row, SCORE] >= least:
-            copy_row(new, row, new, count)
+    (n, _), beam, links, numbers, count = prefixes.used, prefixes.beam, prefixes.links, prefixes.numbers, 0
+    for i in range(n):
+        node = beam[i]
+        links[node, IS_KEPT] = numbers[node, SCORE] >= least
+        if links[node, IS_KEPT]:
+            numbers[node, B], numbers[node, S] = numbers[node, NEXT_B], numbers[node, NEXT_S]
+            beam[count] = node
             count += 1
     for i in range(m):
-        if added.score[i] >= least and count < width:
-            add(count, beam, new, used, trie, scorer, added, i)
+        if added.score[i] >= least and count < len(beam):
+            beam[count] = add(prefixes, scorer, added.node[i], added.symbol[i])
+            numbers[beam[count], B], numbers[beam[count], S] = -np.inf, added.s[i]
             count += 1
-    for row in range(count):
-        copy_row(new, row, beam, row)
-        trie[beam.indices[row, NODE], ROW] = row
-    used[0] = count
+    prefixes.used[0] = count
 
 
 @kernel
-def add(place, beam, new, used, trie, scorer, added, i):
-    """Set a row of the new beam to a prefix with a symbol added."""
-    row, k = added.row[i], added.symbol[i]
-    node, slot, hotword = beam.indices[row, NODE], beam.indices[row, SLOT], beam.indices[row, HOTWORD]
-    log_p, gain, child = (
-        log_p_lm(scorer, slot, k),
-        scorer.gain[hotword, scorer.kind[k]],
-        np.int64(find_node(trie, node, k)),
-    )
+def add(prefixes, scorer, node, k):
+    """The node of a prefix with a symbol added, which is now in the beam."""
+    links, numbers, child = prefixes.links, prefixes.numbers, find_child(prefixes.links, node, k)
     if child == NONE:
-        child = used[1]
-        used[1] += 1
-        trie[child, PARENT], trie[child, LABEL], trie[child, CHILD] = node, k, NONE
-        trie[child, SIBLING], trie[node, CHILD] = trie[node, CHILD], child
-    new.numbers[place, B], new.numbers[place, S] = -np.inf, added.s[i]
-    new.numbers[place, LM] = beam.numbers[row, LM] + log_p
-    new.numbers[place, REST] = beam.numbers[row, REST] + scorer.alpha * log_p + scorer.beta + gain
-    new.indices[place, NODE], new.indices[place, SLOT] = child, slot
-    new.indices[place, UNREAD] = max(scorer.index[k], NONE)
-    new.indices[place, HOTWORD] = scorer.after[hotword, scorer.kind[k]]
+        child = prefixes.used[1]
+        prefixes.used[1] += 1
+        links[child, PARENT], links[child, LABEL], links[child, CHILD] = node, k, NONE
+        links[child, SIBLING], links[node, CHILD] = links[node, CHILD], child
+    hotword, kind, log_p = links[node, HOTWORD], scorer.kind[k], log_p_lm(scorer, links[node, SLOT], k)
+    links[child, IS_KEPT], links[child, HOTWORD] = 1, scorer.after[hotword, kind]
+    links[child, SLOT], links[child, UNREAD] = links[node, SLOT], max(scorer.index[k], NONE)
+    numbers[child, LM] = numbers[node, LM] + log_p
+    rest = scorer.alpha * log_p + scorer.beta + scorer.gain[hotword, kind]
+    numbers[child, REST] = numbers[node, REST] + rest
+    return child
 
 
 @kernel
-def advance(frames, blank, tried, starts, threshold, beam, new, used, trie, scorer, added, needed, t):
+def advance(frames, blank, tried, starts, threshold, prefixes, scorer, added, is_needed, t):
     """Read frames (T, K) from t on; return the frame that cannot be read yet, or T.
 
-    Frame t tries the symbols ``tried[starts[t] : starts[t + 1]]``; `used` (2,) has n and the number of nodes. A frame
-    cannot be read while the model has not read the prefixes for which `needed` (width,) is set: those with a symbol
-    added that may be in the beam.
+    Frame t tries the symbols ``tried[starts[t] : starts[t + 1]]``. It cannot be read while the model has not read the
+    prefixes in the beam for which `is_needed` (width,) is set: those with a symbol added that may be in the next beam.
     """
     while t < len(frames):
-        n, is_needed = used[0], False
-        m = extend(n, beam, new, trie, scorer, added, frames[t], blank, tried[starts[t] : starts[t + 1]])
-        least = rank(n, m, beam, new, threshold, added)
-        for row in range(n):
-            needed[row] = False
+        m, waits = extend(prefixes, scorer, added, frames[t], blank, tried[starts[t] : starts[t + 1]]), False
+        least = find_least(prefixes, added, m, threshold)
         for i in range(m):
-            if added.score[i] >= least and beam.indices[added.row[i], UNREAD] != NONE:
-                needed[added.row[i]] = is_needed = True
-        if is_needed:
+            if added.score[i] >= least and prefixes.links[added.node[i], UNREAD] != NONE:
+                prefixes.links[added.node[i], IS_KEPT], waits = 2, True
+        for i in range(prefixes.used[0]):
+            is_needed[i] = prefixes.links[prefixes.beam[i], IS_KEPT] == 2
+            prefixes.links[prefixes.beam[i], IS_KEPT] = 1
+        if waits:
             return t
-        select(n, m, beam, new, used, trie, least, scorer, added)
+        select(prefixes, scorer, added, m, least)
         t += 1
     return t
 
 
-class Ancestors(NamedTuple):
-    """Workspace of `sum_paths`: prefixes and all of which they are extensions, each after its parent; first the empty one."""
-
-    place: NDArray[np.int64]  # (nodes,): 0; the position of a node here
-    parent: NDArray[np.int64]  # (nodes,): its position
-    label: NDArray[np.int64]
-    is_new: NDArray[np.float64]  # 1 if the label is not that of the parent, or 0
-    b: NDArray[np.float64]  # 0
-    s: NDArray[np.float64]  # 0
-
-
 @kernel
-def sum_paths(p, blank, trie, nodes, found, sums):
-    """Set the sums (n,) to p(y) of the prefixes, nodes (n,), over all paths, given the probabilities p (T, K)."""
-    parent, label, is_new, b, s = found.parent, found.label, found.is_new, found.b, found.s
-    for row in range(len(nodes)):
-        node = nodes[row]
-        while node > 0 and found.place[node] == 0:
-            found.place[node] = 1
-            node = np.int64(trie[node, PARENT])
-    count = 1
-    for node in range(1, len(b)):
-        if found.place[node] > 0:
-            found.place[node] = count
-            parent[count], label[count] = found.place[trie[node, PARENT]], trie[node, LABEL]
-            is_new[count] = 1.0 if trie[node, LABEL] != trie[trie[node, PARENT], LABEL] else 0.0
-            count += 1
+def find_paths(p, blank, path, b, s, back, spans):
+    """Return the logarithm of the sum over all paths of a text, or find the most likely one, given p (T, K).
+
+    `path` (S,) has the symbols of the text; ``b[i]`` and ``s[i]``, both (S + 1,) and 0, are those of its first i symbols
+    and a blank, and of i + 1 symbols. If `back` (T, 2 S + 1) is not empty, maxima take the place of sums: it is set to
+    how many of these states before each the most likely path was in the frame before, and `spans` (S, 2), which is 0,
+    to the first and last frame of each symbol.
+    """
+    S, log_p, first, last, least = len(path), 0.0, 0, -1, 0.0
     b[0] = 1.0
     for t in range(len(p)):
-        for i in range(count - 1, 0, -1):  # from the last: a prefix needs what its parent was before the frame
-            before = b[parent[i]] + is_new[i] * s[parent[i]]
-            p_b, p_s = (b[i] + s[i]) * p[t, blank], (s[i] + before) * p[t, label[i]]  # (2) to (4)
-            b[i], s[i] = p_b if p_b > TINY else 0.0, p_s if p_s > TINY else 0.0
+        most, lowest, highest = 0.0, first, min(S - 1, last + 1)
+        first, last = S, -1
+        for i in range(highest, lowest - 1, -1):  # those before and after are 0
+            k = path[i]
+            two = s[i - 1] if i > 0 and path[i - 1] != k else 0.0  # (3), (4)
+            in_b, in_s = b[i + 1] + s[i], s[i] + b[i] + two
+            if len(back) > 0:
+                in_b, in_s = max(b[i + 1], s[i]), max(s[i], b[i], two)
+                back[t, 2 * i + 2] = 1 if s[i] > b[i + 1] else 0
+                back[t, 2 * i + 1] = 0 if in_s == s[i] else 1 if in_s == b[i] else 2
+            b[i + 1], s[i] = in_b * p[t, blank], in_s * p[t, k]
+            if b[i + 1] + s[i] > least:
+                most, first, last = max(most, b[i + 1] + s[i]), i, max(last, i)
+            else:
+                b[i + 1] = s[i] = 0.0
         b[0] *= p[t, blank]
-    for row in range(len(nodes)):
-        sums[row] = b[found.place[nodes[row]]] + s[found.place[nodes[row]]]
-
-
-@kernel
-def align(f, blank, path, best, back, spans):
-    """Set the spans (S, 2) to the first and last frame of the symbols of a path (S,), the most likely one for f (T, K).
-
-    State 2 i + 1 is symbol i, the others are blanks; `best` (2 S + 1,) has the log-probabilities of the states, and
-    `back` (T, 2 S + 1) how many states before each the state of the frame before is.
-    """
-    T, states = len(f), len(best)
-    for z in range(states):
-        best[z] = 0.0 if z == 0 else -np.inf
-    for t in range(T):
-        for z in range(states - 1, -1, -1):
-            most, step = best[z], 0
-            if z > 0 and best[z - 1] > most:
-                most, step = best[z - 1], 1
-            if z % 2 == 1 and z > 1 and path[z // 2] != path[z // 2 - 1] and best[z - 2] > most:
-                most, step = best[z - 2], 2
-            best[z], back[t, z] = most + f[t, path[z // 2] if z % 2 == 1 else blank], step
-    z = states - 1 if best[states - 1] > best[states - 2] else states - 2
-    last = NONE
-    for t in range(T - 1, -1, -1):
+        if b[0] > least:
+            most, first = max(most, b[0]), 0
+        least = TINY * most
+        if most < TINY:
+            log_p, least = log_p + math.log(most), TINY
+            for i in range(S + 1):
+                b[i], s[i] = b[i] / most, s[i] / most
+    z = 2 * S - 1 if S > 0 and s[S - 1] > b[S] else 2 * S
+    for t in range(len(back) - 1, -1, -1):
         if z % 2 == 1:
-            spans[z // 2, 0] = t
-            if last != z:
-                spans[z // 2, 1] = t
-        last = z
+            spans[z // 2, 0], spans[z // 2, 1] = t, max(spans[z // 2, 1], t)
         z -= back[t, z]
+    return log_p + math.log(max(b[S] + s[S - 1], TINY * TINY))

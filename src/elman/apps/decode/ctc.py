@@ -1,4 +1,4 @@
-"""CTC decoding with a language model: a prefix beam search.
+"""CTC decoding with a language model, a prefix beam search, and new scores for the hypotheses of another decoder.
 
 T  frames        K  symbols of the acoustic model, the blank among them        n  prefixes in the beam
 
@@ -17,7 +17,8 @@ changes them to ::
     (4)  s' = b f(k)                             likewise, if k is the last symbol already: after a blank only
 
 If the prefix of (3) or (4) is in the beam, its two s' are added. The language model reads a prefix only if one of its
-extensions might be kept: without the log p_lm of what is added, which is not known yet, (1) bounds their scores.
+extensions might be kept: without the log p_lm of what is added, which is not known yet, (1) bounds their scores. These
+sums lack the paths by way of prefixes that were dropped, so p(y) of what is left at the end is computed once more.
 
 References: A. Graves, N. Jaitly, "Towards end-to-end speech recognition with recurrent neural networks", ICML 2014;
 A. Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs", 2014.
@@ -25,6 +26,7 @@ A. Hannun et al., "First-pass large vocabulary continuous speech recognition usi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict, Unpack
@@ -32,12 +34,20 @@ from typing import TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elman.apps.decode import beam as kernels
+from elman.apps.decode import beam
 from elman.apps.decode.beam import NONE
-from elman.apps.decode.inputs import check_thresholds, check_weights, list_texts, make_hotwords, read_frames
-from elman.apps.decode.language_model import LanguageModel, LmState, Reader
-from elman.errors import check_range
+from elman.apps.decode.inputs import (
+    check_strings,
+    check_thresholds,
+    check_weights,
+    list_texts,
+    make_hotwords,
+    read_frames,
+)
+from elman.apps.decode.language_model import LanguageModel, LmState, Reader, check_is_language_model, read_texts
+from elman.errors import ElmanError, check_range
 from elman.jit import bind
+from elman.model import Model
 
 ALPHA, BETA = 0.5, 1.5
 """The default weights with a language model."""
@@ -62,7 +72,7 @@ class Hypothesis:
 
 
 class SearchOptions(TypedDict, total=False):
-    """The options of `CtcSearch`."""
+    """The options of `CtcSearch`, see `decode_ctc`."""
 
     alpha: float
     beta: float | None
@@ -78,22 +88,16 @@ class SearchOptions(TypedDict, total=False):
 
 
 class CtcSearch:
-    """A prefix beam search that is passed the frames in pieces, as they arrive.
-
-    Parameters
-    ----------
-    symbols, lm, …
-        As in `decode_ctc`.
+    """The search of `decode_ctc`, with its parameters, that is passed the frames in pieces, as they arrive.
 
     Examples
     --------
     >>> import elman, numpy as np
     >>> search = elman.CtcSearch(["", "h", "i"])
-    >>> for piece in np.log([[[0.1, 0.8, 0.1]], [[0.1, 0.1, 0.8], [0.8, 0.1, 0.1]]]):
-    ...     search.advance(piece)
-    ...     search.best().text
+    >>> search.advance(np.log([[0.1, 0.8, 0.1]]))
+    >>> search.best().text
     'h'
-    'hi'
+    >>> search.advance(np.log([[0.1, 0.1, 0.8], [0.8, 0.1, 0.1]]))
     >>> search.finish()[0].frames
     ((0, 0), (1, 1))
     """
@@ -120,52 +124,54 @@ class CtcSearch:
         check_range("width", width, 1)
         check_thresholds(symbol_threshold, beam_threshold)
         self.texts = list_texts(symbols, blank, space)
-        self.from_logits, self.symbol_threshold, self.beam_threshold = (
-            from_logits,
-            symbol_threshold,
-            float(beam_threshold),
+        self._blank, self._from_logits = self.texts.index(""), from_logits
+        self._symbol_threshold, self._beam_threshold = symbol_threshold, float(beam_threshold)
+        self._hotwords, self._reader = (
+            make_hotwords(self.texts, hotwords, hotword_weight),
+            Reader(lm, self.texts, width, state),
         )
-        self._blank, K = self.texts.index(""), len(self.texts)
-        self._hotwords = make_hotwords(self.texts, hotwords, hotword_weight)
-        self._reader = Reader(lm, self.texts, width, state)
-        self._weights = float(alpha), float(beta), self._reader.unknown
-        self._pieces = [np.empty((0, K))]
-        self._beam, self._new = (kernels.Beam(np.zeros((width, 5)), np.zeros((width, 4), np.int64)) for _ in range(2))
-        self._beam.numbers[0, kernels.S], self._beam.indices[0, kernels.UNREAD] = -np.inf, NONE
-        self._used, self._trie = np.array([1, 1]), np.full((1, 5), NONE, np.int32)
-        self._trie[0, kernels.ROW] = 0
+        self._scorer = beam.Scorer(
+            float(alpha), float(beta), self._reader.unknown, self._reader.log_p, self._reader.index, *self._hotwords[:4]
+        )
+        self._pieces = [np.empty((0, len(self.texts)))]
+        links, numbers = np.array([[NONE, NONE, NONE, NONE, 1, 0, NONE, 0]], np.int32), np.zeros((1, 7))
+        numbers[0, beam.S] = -np.inf
+        self._prefixes = beam.Prefixes(np.array([1, 1]), np.zeros(width, np.int64), links, numbers)
 
     def advance(self, log_probs: ArrayLike) -> None:
         """Read frames, log-probabilities of shape (T, K)."""
-        frames = read_frames(log_probs, len(self.texts), self.from_logits)
+        frames, width = read_frames(log_probs, len(self.texts), self._from_logits), len(self._prefixes.beam)
         self._pieces.append(frames)
-        is_tried = frames > frames.max(axis=1, keepdims=True) - self.symbol_threshold
+        is_tried = frames > frames.max(axis=1, keepdims=True) - self._symbol_threshold
         is_tried[:, self._blank] = False
-        counts, width = is_tried.sum(axis=1), len(self._beam.numbers)
-        tried, starts, most = (
-            np.nonzero(is_tried)[1],
-            np.append(0, np.cumsum(counts)),
-            width * int(counts.max(initial=0)),
-        )
-        added = kernels.Added(*np.empty((2, most), np.int64), *np.empty((2, most)), np.empty(most + width))
-        if self._used[1] + width * len(frames) > len(self._trie):
-            trie, used = np.empty((2 * len(self._trie) + width * len(frames), 5), np.int32), self._used[1]
-            trie[:used], self._trie = self._trie[:used], trie
-        scorer = kernels.Scorer(*self._weights, self._reader.log_p, self._reader.index, *self._hotwords[:4])
-        needed, t = np.zeros(width, np.bool_), 0
+        tried, starts = np.nonzero(is_tried)[1], np.append(0, np.cumsum(is_tried.sum(axis=1)))
+        m, is_needed, t = width * int(np.diff(starts).max(initial=0)), np.zeros(width, np.bool_), 0
+        added = beam.Added(*np.empty((2, m), np.int64), *np.empty((2, m)), np.empty(width))
+        self._reserve(width * len(frames))
         advance = bind(
-            kernels.advance, frames, self._blank, tried, starts, self.beam_threshold, self._beam, self._new, self._used,
-            self._trie, scorer, added, needed,
+            beam.advance, frames, self._blank, tried, starts, self._beam_threshold, self._prefixes, self._scorer, added,
+            is_needed,
         )  # fmt: skip
         while (t := advance(t)) < len(frames):
-            self._reader.read(self._beam.indices[: self._used[0]], np.flatnonzero(needed[: self._used[0]]))
+            n = self._prefixes.used[0]
+            self._reader.read(self._prefixes.links, self._prefixes.beam[:n], is_needed[:n])
+
+    def _reserve(self, nodes: int) -> None:
+        """Make room for so many more nodes."""
+        used, _, links, numbers = self._prefixes
+        if used[1] + nodes > len(links):
+            size = 2 * len(links) + nodes
+            larger = np.empty((size, links.shape[1]), np.int32), np.empty((size, numbers.shape[1]))
+            for new, array in zip(larger, (links, numbers), strict=True):
+                new[: used[1]] = array[: used[1]]
+            self._prefixes = beam.Prefixes(used, self._prefixes.beam, *larger)
 
     def best(self) -> Hypothesis:
         """Return the text with the highest score so far, without the end of a line."""
         return self.finish(end=False)[0]
 
     def finish(self, *, end: bool = True, nbest: int = 1) -> list[Hypothesis]:
-        """Return the texts with the highest scores, the best first; the search may be continued.
+        """Return the texts with the highest scores, the best first; the search can be continued.
 
         Parameters
         ----------
@@ -176,43 +182,46 @@ class CtcSearch:
             Texts that are returned, at most.
         """
         check_range("nbest", nbest, 1)
-        n, (alpha, _, _) = int(self._used[0]), self._weights
-        self._pieces = [np.concatenate(self._pieces)]
-        numbers, (node, slot, _, hotword) = self._beam.numbers[:n], self._beam.indices[:n].T
-        self._reader.read(self._beam.indices[:n], np.arange(n))
-        lm, rest = numbers[:, kernels.LM], numbers[:, kernels.REST]
-        if end and self._reader.end != NONE:
-            log_p = self._reader.log_p[slot, self._reader.end]
-            lm, rest = lm + log_p, rest + alpha * log_p
+        n, reader = self._prefixes.used[0], self._reader
+        links, numbers, nodes = self._prefixes.links, self._prefixes.numbers, self._prefixes.beam[:n]
+        reader.read(links, nodes, np.ones(n, np.bool_))
+        slot, hotword = links[nodes, beam.SLOT], links[nodes, beam.HOTWORD]
         value = self._hotwords.value[hotword] * (self._hotwords.is_complete[hotword] if end else 1.0)
-        acoustic = self._sum_paths(node)
+        log_p_end = reader.log_p[slot, reader.end] if end and reader.end != NONE else np.zeros(n)
+        lm, rest = numbers[nodes, beam.LM] + log_p_end, numbers[nodes, beam.REST] + self._scorer.alpha * log_p_end
+        self._pieces = [np.concatenate(self._pieces)]
+        highest = self._pieces[0].max(axis=1, keepdims=True)
+        p, paths = np.exp(self._pieces[0] - highest), self._list_paths(nodes.tolist())
+
+        def find(path: NDArray[np.int64], steps: int = 0) -> tuple[float, NDArray[np.int64]]:
+            S, spans = len(path), np.zeros((len(path), 2), np.int64)
+            back = np.empty((steps, 2 * S + 1), np.int8)
+            return beam.find_paths(p, self._blank, path, *np.zeros((2, S + 1)), back, spans), spans
+
+        acoustic = np.array([find(path)[0] for path in paths]) + highest.sum()
         scores = acoustic + rest + value
-        best = np.argsort(-scores, kind="stable")[:nbest]
-        rows = zip(*(each[best].tolist() for each in (node, slot, scores, acoustic, lm)), strict=True)
-        return [self._describe(*row) for row in rows]
+        found = list[Hypothesis]()
+        for row in np.argsort(-scores, kind="stable")[:nbest].tolist():
+            symbols, spans = paths[row].tolist(), find(paths[row], len(p))[1].tolist()
+            text, of_row = (
+                "".join(self.texts[k] for k in symbols),
+                (float(each[row]) for each in (scores, acoustic, lm)),
+            )
+            frames = tuple((first, last) for first, last in spans)
+            found.append(Hypothesis(text, *of_row, tuple(symbols), frames, reader.state(slot[row])))
+        return found
 
-    def _sum_paths(self, nodes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return log p(y) of prefixes: the sums in the beam lack the paths of which it dropped a part."""
-        frames, count, sums = self._pieces[0], int(self._used[1]), np.empty(len(nodes))
-        highest = frames.max(axis=1, keepdims=True)
-        found = kernels.Ancestors(*np.zeros((3, count), np.int64), *np.zeros((3, count)))
-        kernels.sum_paths(np.exp(frames - highest), self._blank, self._trie, nodes, found, sums)
-        with np.errstate(divide="ignore"):
-            return np.log(sums) + highest.sum()
-
-    def _describe(self, node: int, slot: int, *scores: float) -> Hypothesis:
-        symbols = list[int]()
-        while node:
-            node, k = self._trie[node, : kernels.CHILD].tolist()
-            symbols.append(k)
-        path, frames = np.array(symbols[::-1], np.int64), self._pieces[0]
-        states, spans = 2 * len(path) + 1, np.zeros((len(path), 2), np.int64)
-        if len(path):
-            kernels.align(frames, self._blank, path, np.empty(states), np.empty((len(frames), states), np.int8), spans)
-        text = "".join(self.texts[k] for k in path)
-        return Hypothesis(
-            text, *scores, tuple(path.tolist()), tuple(map(tuple, spans.tolist())), self._reader.state(slot)
-        )
+    def _list_paths(self, nodes: list[int]) -> list[NDArray[np.int64]]:
+        """Return the symbols of prefixes."""
+        parents, labels = self._prefixes.links[: self._prefixes.used[1], : beam.CHILD].T.tolist()
+        paths = list[NDArray[np.int64]]()
+        for node in nodes:
+            path = list[int]()
+            while node:
+                path.append(labels[node])
+                node = parents[node]
+            paths.append(np.array(path[::-1], np.int64))
+        return paths
 
 
 def decode_ctc(
@@ -300,3 +309,54 @@ def decode_ctc(
     search = CtcSearch(symbols, lm, **options)
     search.advance(log_probs)
     return search.finish(end=end, nbest=nbest)
+
+
+def rescore(
+    nbest: Iterable[tuple[str, float] | Hypothesis],
+    lm: LanguageModel,
+    *,
+    alpha: float = ALPHA,
+    beta: float = BETA,
+) -> list[Hypothesis]:
+    """Return the hypotheses of a decoder with the scores of a language model, the best first.
+
+    Parameters
+    ----------
+    nbest : iterable of (text, score), or of Hypothesis
+        The score takes the place of log p(text) in that of `decode_ctc`: it should not contain that of another language
+        model. That of a `Hypothesis` is its `acoustic`.
+    lm : Model
+    alpha, beta : float
+        As in `decode_ctc`.
+
+    Returns
+    -------
+    list of Hypothesis
+        As in `decode_ctc`, where `acoustic` is the score that was passed.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("tick tock\\n" * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=300, engine="numpy").model
+    >>> elman.rescore([("tick tick", -2.1), ("tick tock", -2.6)], model)[0].text
+    'tick tock'
+    """
+    check_weights(alpha, beta)
+    check_is_language_model(lm)
+    try:
+        pairs = [(each.text, each.acoustic) if isinstance(each, Hypothesis) else each for each in nbest]
+        texts, scores = [text for text, *_ in pairs], [float(score) for _, score, *_ in pairs]
+    except (TypeError, ValueError) as error:
+        raise ElmanError(f"nbest must contain a text and a score of each hypothesis ({error})") from None
+    if any(map(math.isnan, scores)):
+        raise ElmanError("a score of the hypotheses is NaN")
+    check_strings("the texts of the hypotheses", texts)
+    rows = zip(texts, scores, read_texts(lm, texts), strict=True)
+    found = [Hypothesis(text, s + alpha * log_p + beta * len(text), s, log_p) for text, s, log_p in rows]
+    return sorted(found, key=lambda hypothesis: -hypothesis.score)
+
+
+def compile_kernels(model: Model, text: str) -> None:
+    """Compile the kernels by decoding a frame."""
+    decode_ctc([[0.0]], [""], model)

@@ -78,17 +78,16 @@ class Reader:
         self.states = start.state.select([0] * 2 * width)  # as many are in use as are read in a step
         self.log_p = np.tile(np.asarray(start.log_p, np.float64), (2 * width, 1))
 
-    def read(self, indices: Ints, rows: Ints) -> None:
-        """Read the symbols that are not read in some rows of the beam, of which `indices` are the columns."""
-        rows = rows[indices[rows, UNREAD] != NONE]
-        if self.model is None or not len(rows):
-            return
-        is_free = np.ones(len(self.log_p), np.bool_)
-        is_free[indices[:, SLOT]] = False
-        slots = np.flatnonzero(is_free)[: len(rows)]
-        states, log_p = self.model.step(self.states.select(indices[rows, SLOT]), indices[rows, UNREAD])
-        self.states, self.log_p[slots] = self.states.replace_rows(slots, states), log_p
-        indices[rows, SLOT], indices[rows, UNREAD] = slots, NONE
+    def read(self, links: NDArray[np.int32], nodes: Ints, is_needed: NDArray[np.bool_]) -> None:
+        """Read the last symbols of some of the nodes in the beam, of which `links` are the columns."""
+        reading = nodes[is_needed & (links[nodes, UNREAD] != NONE)]
+        if self.model is not None and len(reading):
+            is_free = np.ones(len(self.log_p), np.bool_)
+            is_free[links[nodes, SLOT]] = False
+            slots = np.flatnonzero(is_free)[: len(reading)]
+            states, log_p = self.model.step(self.states.select(links[reading, SLOT]), links[reading, UNREAD])
+            self.states, self.log_p[slots] = self.states.replace_rows(slots, states), log_p
+            links[reading, SLOT], links[reading, UNREAD] = slots, NONE
 
     def state(self, slot: int) -> LmState | None:
         """Return what is in a slot."""
@@ -118,3 +117,22 @@ def warn_of_unknown(model: LanguageModel, texts: Sequence[str]) -> None:
             remedy = "a model of characters takes a symbol of several for one that it does not know"
         given = f"{len(unknown)} of the {len(counted)} symbols, such as {quote(unknown[0])}"
         warnings.warn(f"the language model does not know {given}: {remedy}", UserWarning, stacklevel=5)
+
+
+def read_texts(lm: LanguageModel, texts: Sequence[str]) -> list[float]:
+    """Return log p_lm of each text."""
+    characters = sorted({*"".join(texts)})
+    index_of, n = {character: k for k, character in enumerate(characters)}, len(texts)
+    reader = Reader(lm, characters, 1, None)
+    states, log_p, total = reader.states.select([0] * n), np.repeat(reader.log_p[:1], n, axis=0), np.zeros(n)
+    for t in range(max(map(len, texts), default=0)):
+        rows = np.array([row for row, text in enumerate(texts) if t < len(text)])
+        x = reader.index[[index_of[texts[row][t]] for row in rows.tolist()]]
+        total[rows] += np.where(x >= 0, log_p[rows, x], reader.unknown)
+        rows, x = rows[x >= 0], x[x >= 0]
+        if len(rows):
+            after, log_p[rows] = lm.step(states.select(rows), x)
+            states = states.replace_rows(rows, after)
+    if reader.end != NONE:
+        total += log_p[:, reader.end]
+    return [*map(float, total)]
