@@ -198,7 +198,7 @@ def find_paths(p, blank, path, b, s, back, spans):
     """Return the logarithm of the sum over all paths of a text, or find the most likely one, given p (T, K).
 
     `path` (S,) has the symbols of the text; ``b[i]`` and ``s[i]``, both (S + 1,) and 0, are those of its first i symbols
-    and a blank, and of i + 1 symbols. If `back` (T, 2 S + 1) is not empty, maxima take the place of sums: it is set to
+    and a blank, and of i + 1 symbols. If `back` (T, 2 S + 1), which is 0, is not empty, maxima take the place of sums: it is set to
     how many of these states before each the most likely path was in the frame before, and `spans` (S, 2), which is 0,
     to the first and last frame of each symbol.
     """

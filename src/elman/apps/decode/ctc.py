@@ -37,13 +37,8 @@ from numpy.typing import ArrayLike, NDArray
 from elman.apps.decode import beam
 from elman.apps.decode.beam import NONE
 from elman.apps.decode.inputs import (
-    check_strings,
-    check_thresholds,
-    check_weights,
-    list_texts,
-    make_hotwords,
-    read_frames,
-)
+    check_number, check_strings, check_weights, list_texts, make_hotwords, read_frames,
+)  # fmt: skip
 from elman.apps.decode.language_model import LanguageModel, LmState, Reader, check_is_language_model, read_texts
 from elman.errors import ElmanError, check_range
 from elman.jit import bind
@@ -119,20 +114,19 @@ class CtcSearch:
         from_logits: bool = False,
         state: LmState | None = None,
     ) -> None:
-        beta = beta if beta is not None else 0.0 if lm is None else BETA
-        check_weights(alpha, beta)
+        weights = check_weights(alpha, beta if beta is not None else 0.0 if lm is None else BETA)
         check_range("width", width, 1)
-        check_thresholds(symbol_threshold, beam_threshold)
+        thresholds = {"symbol_threshold": symbol_threshold, "beam_threshold": beam_threshold}
+        for name, value in thresholds.items():
+            check_number(name, value, "greater than 0", lambda number: number > 0)
         self.texts = list_texts(symbols, blank, space)
-        self._blank, self._from_logits = self.texts.index(""), from_logits
-        self._symbol_threshold, self._beam_threshold = symbol_threshold, float(beam_threshold)
-        self._hotwords, self._reader = (
+        self._blank, self._from_logits, self._symbol_threshold = self.texts.index(""), from_logits, symbol_threshold
+        self._beam_threshold, self._hotwords = (
+            float(beam_threshold),
             make_hotwords(self.texts, hotwords, hotword_weight),
-            Reader(lm, self.texts, width, state),
         )
-        self._scorer = beam.Scorer(
-            float(alpha), float(beta), self._reader.unknown, self._reader.log_p, self._reader.index, *self._hotwords[:4]
-        )
+        self._reader = reader = Reader(lm, self.texts, width, state)
+        self._scorer = beam.Scorer(*weights, reader.unknown, reader.log_p, reader.index, *self._hotwords[:4])
         self._pieces = [np.empty((0, len(self.texts)))]
         links, numbers = np.array([[NONE, NONE, NONE, NONE, 1, 0, NONE, 0]], np.int32), np.zeros((1, 7))
         numbers[0, beam.S] = -np.inf
@@ -195,7 +189,7 @@ class CtcSearch:
 
         def find(path: NDArray[np.int64], steps: int = 0) -> tuple[float, NDArray[np.int64]]:
             S, spans = len(path), np.zeros((len(path), 2), np.int64)
-            back = np.empty((steps, 2 * S + 1), np.int8)
+            back = np.zeros((steps, 2 * S + 1), np.int8)
             return beam.find_paths(p, self._blank, path, *np.zeros((2, S + 1)), back, spans), spans
 
         acoustic = np.array([find(path)[0] for path in paths]) + highest.sum()

@@ -1,10 +1,10 @@
-"""The arguments of a search: its symbols, log-probabilities, weights and hotwords."""
+"""The arguments of a search: its symbols, log-probabilities, numbers and hotwords."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -20,23 +20,17 @@ ROUNDING = 0.02
 """The logarithm of the sum of probabilities in half precision, such as bfloat16, may differ from 0 by less."""
 
 
-def check_weights(alpha: float, beta: float) -> None:
-    """Check the weights of the score."""
-    if not (_is_number(alpha) and 0 <= alpha < math.inf):
-        raise ElmanError(f"alpha must be finite and at least 0 (got {shorten(alpha)})")
-    if not (_is_number(beta) and math.isfinite(beta)):
-        raise ElmanError(f"beta must be finite (got {shorten(beta)})")
+def check_number(name: str, value: Any, requirement: str, is_met: Callable[[float], bool] = math.isfinite) -> float:
+    """Check a number and return it."""
+    if not (isinstance(value, Real) and is_met(value)):
+        raise ElmanError(f"{name} must be {requirement} (got {shorten(value)})")
+    return float(value)
 
 
-def check_thresholds(*thresholds: float) -> None:
-    """Check the thresholds of symbols and of the beam."""
-    if not all(_is_number(each) and each > 0 for each in thresholds):
-        given = f"got {' and '.join(map(shorten, thresholds))}"
-        raise ElmanError(f"symbol_threshold and beam_threshold must be greater than 0 ({given})")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real)
+def check_weights(alpha: float, beta: float) -> tuple[float, float]:
+    """Check the weights of the score and return them."""
+    alpha = check_number("alpha", alpha, "finite and at least 0", lambda value: 0 <= value < math.inf)
+    return alpha, check_number("beta", beta, "finite")
 
 
 def check_strings(name: str, values: Any) -> None:
@@ -52,9 +46,8 @@ def list_texts(symbols: Sequence[str] | Mapping[str, int], blank: str | None, sp
     if isinstance(symbols, Mapping):
         names.sort(key=symbols.__getitem__)
         if [symbols[name] for name in names] != [*range(len(names))]:
-            raise ElmanError(f"the values of the symbols must be their columns, from 0 to {len(names) - 1}, each once")
-    if blank is None:
-        blank = next((name for name in BLANKS if name in names), "")
+            raise ElmanError(f"the values of the symbols must be their columns, 0 to {len(names) - 1}, each once")
+    blank = next((name for name in BLANKS if name in names), "") if blank is None else blank
     if blank not in names:
         remedy = f"append '' if log_probs has {len(names) + 1} columns, or pass blank"
         raise ElmanError(f"the {len(names)} symbols do not contain the blank {quote(blank)}: {remedy}")
@@ -82,49 +75,45 @@ def read_frames(log_probs: ArrayLike, K: int, from_logits: bool) -> NDArray[np.f
     sums = highest[:, 0] + np.log(np.exp(frames - highest).sum(axis=1))
     if (wrong := np.flatnonzero(np.abs(sums) > ROUNDING)).size:
         given = f"the probabilities of frame {wrong[0]} sum to {math.exp(min(sums[wrong[0]], 700)):.4g}"
-        remedy = "pass from_logits=True, and the logarithm of probabilities"
+        remedy = "pass from_logits=True; of probabilities, pass the logarithm"
         raise ElmanError(f"log_probs must be log-probabilities ({given}): {remedy}")
     return frames
 
 
 class Hotwords(NamedTuple):
-    """The tables of `elman.apps.decode.beam.Scorer`; node 0 is before a word, node 1 in a word that is not one of them."""
+    """The tables of `beam.Scorer`; node 0 is before a word, node 1 within a word that is not one of them."""
 
     kind: NDArray[np.int64]
     after: NDArray[np.int64]
     gain: NDArray[np.float64]
     value: NDArray[np.float64]
-    is_complete: NDArray[np.bool_]
-    """Whether a node ends a hotword, (nodes,)."""
+    is_complete: NDArray[np.bool_]  # (nodes,): whether a node ends a hotword
 
 
 def make_hotwords(texts: Sequence[str], hotwords: Iterable[str], weight: float) -> Hotwords:
-    """Return the tables in which a word of the hotwords adds `weight`, and its beginning a part of it."""
-    if isinstance(hotwords, str):
-        hotwords = [hotwords]
+    """Return the tables by which each of the words adds `weight`, and its beginning a part of it."""
+    hotwords = [hotwords] if isinstance(hotwords, str) else hotwords
     check_strings("hotwords", hotwords)
-    if not (_is_number(weight) and math.isfinite(weight)):
-        raise ElmanError(f"hotword_weight must be finite (got {shorten(weight)})")
+    check_number("hotword_weight", weight, "finite")
     words = sorted({word for each in hotwords for word in each.split()}, key=len)
-    characters = dict.fromkeys("".join(words))
-    if missing := [each for each in characters if each not in texts]:
+    kinds = {character: 2 + k for k, character in enumerate(dict.fromkeys("".join(words)))}
+    if missing := [each for each in kinds if each not in texts]:
         raise ElmanError(f"hotwords must consist of the symbols (got {quote(missing[0])})")
-    kinds = {character: 2 + k for k, character in enumerate(characters)}
     is_boundary = [False, True, *(not each.isalnum() for each in kinds)]
-    nodes, value, ends = [dict[int, int](), dict[int, int]()], [0.0, 0.0], set[int]()
-    for word in words:  # the shortest first, whose part is the largest
+    children, value, ends = [dict[int, int](), dict[int, int]()], [0.0, 0.0], set[int]()
+    for word in words:  # the shortest first, whose beginnings are larger parts
         node = 0
-        for length, character in enumerate(word, 1):
-            if kinds[character] not in nodes[node]:
-                nodes[node][kinds[character]] = len(nodes)
-                nodes.append({})
+        for length, kind in enumerate(map(kinds.__getitem__, word), 1):
+            if kind not in children[node]:
+                children[node][kind] = len(children)
+                children.append({})
                 value.append(weight * length / len(word))
-            node = nodes[node][kinds[character]]
+            node = children[node][kind]
         ends.add(node)
-    is_complete = np.isin(np.arange(len(nodes)), [*ends])
     after = np.array(
-        [[children.get(k, int(not is_boundary[k])) for k in range(len(is_boundary))] for children in nodes]
+        [[each.get(kind, int(not ends_word)) for kind, ends_word in enumerate(is_boundary)] for each in children]
     )
-    gain = np.array(value)[:, None] * is_complete[:, None] * (after == 0)
-    kind = np.array([kinds.get(text, int(not text[-1:].isalnum())) for text in texts])
-    return Hotwords(kind, after, gain, np.array(value), is_complete)
+    is_complete = np.isin(np.arange(len(children)), [*ends])
+    gain = np.where(is_complete[:, None] & (after == 0), np.array(value)[:, None], 0.0)
+    of_symbols = np.array([kinds.get(text, int(not text[-1:].isalnum())) for text in texts])
+    return Hotwords(of_symbols, after, gain, np.array(value), is_complete)

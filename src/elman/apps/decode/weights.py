@@ -74,10 +74,7 @@ def choose_weights(
     >>> elman.choose_weights([np.log(p)], ["hi"], ["", "h", "i"])
     Weights(alpha=0.0, beta=1.0, errors=0, chars=2)
     """
-    check_strings("references", references)
-    if len(log_probs) != len(references) or not references:
-        remedy = "pass the text of each line"
-        raise ElmanError(f"there are {len(log_probs)} arrays and {len(references)} references: {remedy}")
+    check_references(log_probs, references)
     chars, known = sum(map(len, references)), dict[tuple[float, float], int]()
 
     def count(alpha: float, beta: float) -> int:
@@ -91,6 +88,13 @@ def choose_weights(
     alpha, beta = start if lm is not None else (0.0, 0.0)
     alpha, beta = search_weights(count, alpha, beta, [each for each in DIRECTIONS if lm is not None or each[0] == 0])
     return Weights(alpha, beta, known[alpha, beta], chars)
+
+
+def check_references(lines: Sequence[object], references: Sequence[str]) -> None:
+    """Check that there is a reference for each line, and one at least."""
+    check_strings("references", references)
+    if len(lines) != len(references) or not references:
+        raise ElmanError(f"there are {len(lines)} lines and {len(references)} references: pass the text of each line")
 
 
 def search_weights(
