@@ -6,7 +6,6 @@ from elman.apps.decode.ctc import CtcSearch as CtcSearch
 from elman.apps.decode.ctc import decode_ctc as decode_ctc
 from elman.apps.decode.ctc import rescore as rescore
 from elman.apps.decode.kraken import kraken_decoder as kraken_decoder
-from elman.apps.decode.rescoring import rescore as rescore
 from elman.apps.decode.weights import choose_weights as choose_weights
 from elman.apps.ensemble.ensemble import ensemble as ensemble
 from elman.apps.explain.page import explain as explain

@@ -1,9 +1,9 @@
 from elman.apps.decode.ctc import CtcSearch as CtcSearch
 from elman.apps.decode.ctc import Hypothesis as Hypothesis
 from elman.apps.decode.ctc import decode_ctc as decode_ctc
+from elman.apps.decode.ctc import rescore as rescore
 from elman.apps.decode.language_model import LanguageModel as LanguageModel
 from elman.apps.decode.language_model import LmState as LmState
-from elman.apps.decode.ctc import rescore as rescore
 from elman.apps.decode.weights import Weights as Weights
 from elman.apps.decode.weights import choose_weights as choose_weights
 from elman.apps.decode.weights import edit_distance as edit_distance

@@ -37,7 +37,12 @@ from numpy.typing import ArrayLike, NDArray
 from elman.apps.decode import beam
 from elman.apps.decode.beam import NONE
 from elman.apps.decode.inputs import (
-    check_number, check_strings, check_weights, list_texts, make_hotwords, read_frames,
+    check_number,
+    check_strings,
+    check_weights,
+    list_texts,
+    make_hotwords,
+    read_frames,
 )  # fmt: skip
 from elman.apps.decode.language_model import LanguageModel, LmState, Reader, check_is_language_model, read_texts
 from elman.errors import ElmanError, check_range
