@@ -49,9 +49,10 @@ VALIDATED_PER_SECOND, MIN_VALIDATED = 4_000, 100_000
 less, as preparing the network for inference takes a while."""
 SLOWEST_UNITS = 192
 """Units per layer below which fewer do not make training faster in proportion."""
-LARGE_ALPHABETS, SMALLEST_BATCH = (700, 2_400), 2
+LARGE_ALPHABETS, SHORTEST_WINDOW = (700, 2_400), 16
 """Characters of an alphabet above which the output layer takes most of the time, of one layer and of several: the time
-of a character grows with their number, and batches are smaller, so that the budget has as many updates."""
+of a character grows with their number, so that a budget has about as many updates only with shorter windows, in which a
+character says as much as several of a small alphabet."""
 WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
 UNLIMITED = 1_000_000
@@ -108,7 +109,8 @@ def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = Non
     recipe = _COMMON | {"epochs": limit_epochs(n), "dropout": 0.1 if n < SHORT_TEXT else 0.0}
     recipe |= (_ONE_LAYER if seconds < SHORT_BUDGET else _choose_layers(n, seconds, passed)) | passed
     if factor > 1:
-        recipe["batch_size"] = max(SMALLEST_BATCH, 2 ** round(math.log2(recipe["batch_size"] / factor)))
+        recipe["seq_length"] = max(SHORTEST_WINDOW, 2 ** round(math.log2(recipe["seq_length"] / factor)))
+        recipe |= passed
     if n < COUNTED_TEXT and "ngram_start" not in passed:
         recipe["ngram_start"] = 1.0
     optimizer = find_optimizer(recipe["optimizer"])
@@ -210,7 +212,7 @@ def fit_to_text(
     """
     changes = {} if seconds is None else choose_recipe(n, seconds, {name: settings[name] for name in passed}, K)
     if (factor := alphabet_factor(K, seconds)) > 1 and "validation_chars" not in passed:
-        changes["validation_chars"] = round(settings["validation_chars"] / factor)
+        changes["validation_chars"] = round(settings["validation_chars"] / (2 * factor))
     if settings["max_updates"] is not None and settings["max_seconds"] is None and "epochs" in changes:
         changes["epochs"] = UNLIMITED
     is_fraction = bool(settings["validation"]) and not isinstance(settings["validation"], str)

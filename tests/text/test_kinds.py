@@ -123,7 +123,7 @@ NAMES = {("log", 6): "daemon.log"}
 def test_the_kind_of_a_text(kind: str, n: int, tmp_path: Path) -> None:
     path = tmp_path / NAMES.get((kind, n), "text.txt")
     path.write_text(TEXTS[kind][n], encoding="utf-8")
-    found = look(read_corpus(path))
+    found = look(read_corpus(path), {})
     assert {"lines": "text"}.get(found.name, found.name) == kind, asdict(found.evidence)
 
 
@@ -136,7 +136,7 @@ def test_sentences_may_be_a_list(command: Command) -> None:
     """Where the evidence is not overwhelming, the lines stay as they are, and the option is suggested."""
     lines = [f"{' '.join(RANDOM.choices(WORDS, k=10))}" for _ in range(200)]
     corpus = Corpus.from_lines(lines)
-    kind = look(corpus)
+    kind = look(corpus, {})
     assert (kind.name, kind.settings) == ("lines", {})
     assert describe_kind(kind, corpus).endswith("lines=True trains on independent lines")
 
@@ -148,7 +148,7 @@ QUICK: dict[str, Any] = {"preset": "quick", "hidden_size": 4, "engine": "numpy",
     ("kind", "n", "name", "settings"),
     [
         ("list", 0, "words.txt", {"lines": True}),
-        ("log", 0, "a.txt", {"lines": True, "mask": "timestamps,uuids,ips,paths,hex,numbers"}),
+        ("log", 0, "a.txt", {"lines": True, "mask": "timestamps,uuids,ips,hex,numbers"}),
         ("records", 3, "a.jsonl", {"lines": True, "field": "text"}),
         ("records", 5, "a.csv", {"lines": True, "field": "note"}),
         ("records", 0, "a.csv", {"lines": True}),
@@ -175,7 +175,7 @@ def test_what_follows_is_as_if_it_had_been_passed(
         assert each.corpus.indices.tolist() == run.corpus.indices.tolist()
         assert each.corpus.sha256 == run.corpus.sha256
     assert RunDirectory(out).manifest().text_kind == run.text_kind
-    unchanged = elman.train(path, **QUICK, lines=False, min_count=0)
+    unchanged = elman.train(path, **QUICK, lines=False, min_count=0, field="")
     assert unchanged.corpus.text == text
     assert unchanged.text_kind is not None
     assert unchanged.text_kind.settings == {}
@@ -187,9 +187,11 @@ def test_a_person_is_told(folder: Path, command: Command) -> None:
     options = ["--preset", "quick", "--hidden-size", 4, "--engine", "numpy", "--max-updates", 1, "--ngram-order", 2]
     words = command("train", "words.txt", "-o", "a", *options).err
     share = "'words.txt' looks like a list (100% of its lines are distinct, with 1.0 words on average)"
-    assert f"\n{share}: trained as independent lines (--no-lines for running text)\n" in words
+    assert f"\n{share}: trained with --lines (--no-lines for running text)\n" in words
     records = command("train", "a.jsonl", "-o", "b", *options).err
-    assert "'a.jsonl' looks like records (with the fields id, text): trained on the field text, a line per" in records
+    assert (
+        "'a.jsonl' looks like records (with the fields id, text): trained with --lines --field text (" in records
+    )
     assert "looks like" not in command("train", "words.txt", "-o", "c", *options, "--no-lines").err
 
 
@@ -201,8 +203,8 @@ def test_the_experiments_read_a_text_as_it_is(preset: str) -> None:
 
 def test_the_field_with_most_of_the_text() -> None:
     lines = ["id,author,message", *(f"{n},ann,{sentence()}" for n in range(20))]
-    assert choose_field(read_rows(lines, "CSV")) == "message"
-    assert choose_field(read_rows(["a,b,c", *(f"{n},{n},{n}" for n in range(20))], "CSV")) == ""
+    assert choose_field(read_rows(lines, "CSV")) == ("message", 12.0)
+    assert choose_field(read_rows(["a,b,c", *(f"{n},{n},{n}" for n in range(20))], "CSV")) is None
     assert read_rows(["{not json", "x"], "") == read_rows(["one, two", "three"], "") == []
 
 
@@ -211,9 +213,40 @@ def test_rare_characters_of_a_large_alphabet() -> None:
     rare = Corpus.from_text("".join(HANZI[:1500]) * 3 + "".join(HANZI[1500:1510]))
     even = Corpus.from_text("".join(HANZI) * 3)
     assert [choose_min_count(each) for each in (few, rare, even)] == [0, 3, 3]
-    assert look(rare).settings == {}
+    assert look(rare, {}).settings == {}
 
 
 def test_the_readme_and_the_pages_are_running_text() -> None:
     for path in (ROOT / "README.md", *sorted((ROOT / "docs/how_to").glob("*.md"))):
-        assert look(read_corpus(path)).name in ("text", "code"), path
+        assert look(read_corpus(path), {}).name in ("text", "code"), path
+
+
+@pytest.mark.parametrize(
+    ("kind", "n", "name", "passed", "settings"),
+    [
+        ("log", 0, "a.txt", {"mask": "numbers"}, {}),  # masks are of lines
+        ("log", 0, "a.txt", {"lines": True}, {"mask": "timestamps,uuids,ips,hex,numbers"}),
+        ("log", 0, "a.txt", {"lines": False}, {}),
+        ("records", 3, "a.jsonl", {"field": "text"}, {"lines": True}),
+        ("records", 3, "a.jsonl", {"lines": False}, {"field": "text"}),
+        ("list", 0, "a.txt", {"min_count": 1}, {"lines": True}),
+    ],
+)
+def test_what_is_passed_is_kept_and_the_rest_follows(
+    kind: str, n: int, name: str, passed: dict[str, Any], settings: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(TEXTS[kind][n], encoding="utf-8")
+    run = elman.train(tmp_path / name, **QUICK, **passed)
+    assert run.text_kind is not None
+    assert run.text_kind.settings == settings
+    assert {key: getattr(run.config, key) for key in passed} == passed
+    assert run.config.lines == passed.get("lines", True)
+
+
+def test_long_values_are_running_text_whatever_the_size_of_the_file(tmp_path: Path) -> None:
+    for words, lines in ((20, True), (200, False)):
+        for count in (10, 1000):
+            rows = (f'{n},"{sentence(words)}\n{sentence(3)}"' for n in range(count))
+            (tmp_path / "a.csv").write_text("\n".join(["id,note", *rows]), encoding="utf-8")
+            kind = look(read_corpus(tmp_path / "a.csv"), {})
+            assert kind.settings == {"field": "note"} | ({"lines": True} if lines else {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -174,7 +174,7 @@ class RunTexts(NamedTuple):
 
 
 def read_run_texts(
-    source: Text | None, config: Config, base: Alphabet | None = None, passed: Collection[str] | None = None
+    source: Text | None, config: Config, base: Alphabet | None = None, passed: Mapping[str, Any] | None = None
 ) -> RunTexts:
     """Read the text of a new run, see `read_text`, and that of the validation set where it is a file.
 
@@ -182,11 +182,13 @@ def read_run_texts(
     """
     if source is None:
         raise ElmanError(f"the text is missing: use a file or a built-in text ({', '.join(BUILTIN_CORPORA)})")
-    corpus, kind = read_text(source, config, base), None
-    if passed is not None:
-        kind = look(corpus, passed if "lines" not in ENGINES[config.engine].lacks else {"lines"})
-        if kind.settings:
-            config = replace(config, **kind.settings)
+    if passed is None:
+        corpus, kind = read_text(source, config, base), None
+    else:
+        corpus = read_text(source, replace(config, lines=False, mask="", mask_regex=""))
+        kind = look(corpus, passed if "lines" not in ENGINES[config.engine].lacks else {**passed, "lines": False})
+        config = replace(config, **kind.settings)
+        if config.lines or "field" in kind.settings:
             corpus = read_text(source if "field" in kind.settings else corpus, config)
         if "min_count" not in passed and (min_count := choose_min_count(corpus)):
             config, corpus = replace(config, min_count=min_count), replace_rare(corpus, min_count)

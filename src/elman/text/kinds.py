@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,12 +27,13 @@ from elman.text.unknown import count_characters
 
 PIECES, PIECE = 20, 4_000
 """Pieces of a text that are looked at, and their characters: it takes milliseconds."""
-LARGE_ALPHABET, KEPT = 1_000, 0.995
+LARGE_ALPHABET, KEPT = 1_000, 0.99
 """Distinct characters from which on rare ones are replaced, and the fraction of the text that stays as it is."""
-FIELD_SHARE, FIELD_WORDS = 0.5, 3.0
-"""Of the characters of records, and words per value, of a field that is trained on alone."""
-MIN_ROWS, ROWS = 5, 200
-"""Rows that tell CSV from a text with commas, and lines at the beginning that are read as records."""
+FIELD_SHARE, FIELD_WORDS, LINE_WORDS = 0.5, 3.0, 100.0
+"""Of the characters of records, and words per value, of a field that is trained on alone; and words per value up to
+which it is a line."""
+MIN_ROWS, HEAD = 5, 80_000
+"""Rows that tell CSV from a text with commas, and characters at the beginning that are read as records."""
 STAMP_WITHIN, STAMPED = 80, 0.7
 """Characters at the beginning of a line in which a time stamp counts, and the fraction of such lines of a log."""
 
@@ -100,8 +101,6 @@ class Kind:
     """What a person is told of the evidence."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The settings of `elman.Config` that follow."""
-    result: str = ""
-    """What they do."""
 
 
 _ENTRIES: Ranges = {"lines": (50, math.inf), "indented": (0, 0.03), "code_ends": (0, 0.1), "sentence_ends": (0, 0.15)}
@@ -116,14 +115,12 @@ KINDS = {
         ({"objects": (0.95, 1)}, {"columns": (0.95, 1), "empty": (0, 0.02)}),
         "with the fields {fields}",
         {"lines": True},
-        "trained as independent lines; {field} trains on one field",
     ),
     "log": Kind(
         "a log",
         ({"lines": (20, math.inf), "time_stamps": (STAMPED, 1)},),
         "{time_stamps:.0%} of its lines have a time stamp",
-        {"lines": True, "mask": "all"},
-        "trained as independent lines, with times, addresses and numbers masked",
+        {"lines": True, "mask": "timestamps,uuids,ips,hex,numbers"},  # the path of a request says what is unusual
     ),
     "code": Kind(
         "source code",
@@ -147,7 +144,6 @@ KINDS = {
         ),
         _LIST,
         {"lines": True},
-        "trained as independent lines",
     ),
     "lines": Kind("a list, perhaps", ({**_ENTRIES, "empty": (0, 0.02), "words": (0, 12)},), _LIST),
     "text": Kind("running text", ({},)),
@@ -178,17 +174,26 @@ class TextKind:
         )
 
 
-def look(corpus: Corpus, passed: Collection[str] = ()) -> TextKind:
-    """Return the kind of a text that was read as it is; no settings follow if one that it decides was `passed`."""
-    pieces = sample_lines(corpus)
+def look(corpus: Corpus, passed: Mapping[str, Any]) -> TextKind:
+    """Return the kind of a text that was read as it is, or of the values of a field that was passed.
+
+    The settings that were `passed` do not follow from it.
+    """
     path = corpus.files[0].path if len(corpus.files) == 1 else ""
-    rows = read_rows(pieces[0][:ROWS], find_record_format(path))
-    evidence = measure([line for piece in pieces for line in piece], rows, path)
-    name = find_kind(evidence)
+    has_field = bool(passed.get("field"))
+    head = corpus.alphabet.decode(corpus.indices[:HEAD]).split("\n")
+    rows = [] if has_field else read_rows(head, find_record_format(path))
+    evidence = measure(sample_lines(corpus), rows, path)
+    name = "records" if has_field else find_kind(evidence)
     settings, fields = dict(KINDS[name].settings), tuple(rows[0]) if name == "records" and rows else ()
+    words = evidence.words
     if fields and path not in ("", STANDARD_INPUT) and (chosen := choose_field(rows)):  # the file is read again
-        settings["field"] = chosen
-    return TextKind(name, evidence, {} if {"lines", "mask", "mask_regex", "field"} & {*passed} else settings, fields)
+        settings["field"], words = chosen
+    if name == "records" and words > LINE_WORDS:
+        del settings["lines"]
+    masks = passed.keys() & {"mask", "mask_regex"} or passed.get("lines") is False
+    settings = {key: value for key, value in settings.items() if not (key in passed or (key == "mask" and masks))}
+    return TextKind("text" if name == "lines" and "lines" in passed else name, evidence, settings, fields)
 
 
 def find_named(path: str) -> str:
@@ -211,17 +216,16 @@ def find_kind(evidence: Evidence) -> str:
 
 def describe_kind(kind: TextKind, corpus: Corpus) -> str:
     """Return what a text is taken for, and what follows or is suggested; empty if nothing is."""
-    rule, settings = KINDS[kind.name], kind.settings
+    rule = KINDS[kind.name]
     reason = rule.reason.format(**asdict(kind.evidence), fields=shorten(", ".join(kind.fields)))
     if (kind.name == "records" and not kind.fields) or (kind.name == "log" and kind.evidence.time_stamps < STAMPED):
         reason = "by the suffix of its name"
     looks = f"{corpus.label} looks like {rule.title} ({reason})"
-    if "field" in settings:
-        only = f"trained on the field {settings['field']}, a line per record"
-        return f"{looks}: {only} ({option.field:NAME} for another)"
-    if "lines" in settings:
-        result = rule.result.format(field=format(option.field, "NAME"))
-        return f"{looks}: {result} ({option.lines:False} for running text)"
+    chosen = [format(option[name], str(value)) for name, value in kind.settings.items() if name != "min_count"]
+    if chosen:
+        field = f"; {option.field:NAME} reads {'another' if 'field' in kind.settings else 'one'} field"
+        other = f"{option.lines:False} for running text{field if kind.name == 'records' else ''}"
+        return f"{looks}: trained with {' '.join(chosen)} ({other})"
     return f"{looks}: {option.lines:True} trains on independent lines" if kind.name == "lines" else ""
 
 
@@ -234,14 +238,14 @@ def describe_min_count(kind: TextKind, corpus: Corpus) -> str:
     return f"{rare}, are replaced by one unknown symbol ({option.min_count:0} keeps them)"
 
 
-def sample_lines(corpus: Corpus) -> list[list[str]]:
-    """Return the complete lines in pieces of a text, which are spread evenly; the first begins with the text."""
+def sample_lines(corpus: Corpus) -> list[str]:
+    """Return the complete lines in pieces of a text, which are spread evenly."""
     indices, N = corpus.indices, len(corpus.indices)
     size = N if N <= PIECES * PIECE else PIECE
-    found = []
+    found = list[str]()
     for start in range(0, N - size + 1, max(1, (N - size) // (PIECES - 1))):
         lines = corpus.alphabet.decode(indices[start : start + size]).split("\n")
-        found.append([line.rstrip("\r") for line in lines[start > 0 : len(lines) - (start + size < N)]])
+        found += [line.rstrip("\r") for line in lines[start > 0 : len(lines) - (start + size < N)]]
     return found
 
 
@@ -305,15 +309,16 @@ def measure(lines: Sequence[str], rows: Sequence[dict[str, Any]] = (), path: str
     )
 
 
-def choose_field(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the field that has most of the text of records; empty if none has."""
+def choose_field(rows: Sequence[dict[str, Any]]) -> tuple[str, float] | None:
+    """Return the field that has most of the text of records, and its words per value; None if none has."""
     chars, words = Counter[str](), Counter[str]()
     for row in rows:
         for name, value in row.items():
             chars[name] += len(str(value))
             words[name] += len(_WORD.findall(value)) if isinstance(value, str) else 0
     name, most = chars.most_common(1)[0] if chars else ("", 0)
-    return name if most >= FIELD_SHARE * chars.total() and words[name] >= FIELD_WORDS * len(rows) else ""
+    mean = words[name] / max(1, len(rows))
+    return (name, mean) if most >= FIELD_SHARE * chars.total() and mean >= FIELD_WORDS else None
 
 
 def choose_min_count(corpus: Corpus) -> int:

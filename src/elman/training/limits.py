@@ -82,12 +82,15 @@ STOPWATCH: ContextVar[Stopwatch | None] = ContextVar("STOPWATCH", default=None)
 class Timer:
     """Measures the calls of the engine: they are the seconds of the run, and decide how many updates are next.
 
-    `limit` is the time budget in seconds, None for none; `total` is the last update, whatever the time. What else has
-    to be done before the end takes `per_update` seconds for every update, and after the last one `at_end` seconds.
+    `limit` is the time budget in seconds, None for none; `total` is the last update, whatever the time; `factor` is
+    that of `elman.recipe.alphabet_factor`. What else has to be done before the end takes `per_update` seconds for every
+    update, and after the last one `at_end` seconds.
     """
 
-    def __init__(self, state: TrainState, limit: float | None, total: int, stopwatch: Stopwatch) -> None:
-        self.state, self.limit, self.total, self.stopwatch = state, limit, total, stopwatch
+    def __init__(
+        self, state: TrainState, limit: float | None, total: int, stopwatch: Stopwatch, factor: float = 1.0
+    ) -> None:
+        self.state, self.limit, self.total, self.stopwatch, self.factor = state, limit, total, stopwatch, factor
         self.at_end = self.per_update = 0.0
         self.tick = 1  # updates per call, until their speed is known
         self.engine_seconds = self.core_seconds = 0.0  # in the engine: of time, and of a processor core
@@ -131,8 +134,8 @@ class Timer:
         # A model that was hardly trained is of no use, however long other things take: updates have a share of the
         # time, and there are a few of them unless the machine is so slow that even these are too many.
         of_share = update + (TRAINING_SHARE * self.limit - self.state.seconds) / in_engine
-        of_longest = update + (MAX_BUDGETS * self.limit - self.state.seconds) / in_engine
-        return round(min(self.total, max(until_end, of_share, min(MIN_UPDATES, of_longest))))
+        of_longest = update + (max(1.0, MAX_BUDGETS / self.factor) * self.limit - self.state.seconds) / in_engine
+        return round(min(self.total, max(until_end, of_share, min(MIN_UPDATES / self.factor, of_longest))))
 
     def finish(self, stopped: str) -> None:
         """Let a run that its budget has ended have spent all of it, so that it is not resumed for its last seconds."""

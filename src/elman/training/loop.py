@@ -80,6 +80,9 @@ def start_run(
     recorded = DEFAULT_PRESET if preset is None else preset
     chosen = PRESETS[recorded or DEFAULT_PRESET]
     weights = open_weights(init_from, initial)  # None: random ones
+    looks = bool(recorded) and chosen.looks and weights is None
+    if looks and (options.get("mask") or options.get("mask_regex")):
+        options = {"lines": True, **options}
     options = options if weights is None else weights.adopt_settings(options, chosen.settings)
     asked = Config(**replace_settings(chosen.settings, options))
     if limits := recipe.limit_texts(vars(asked), options):
@@ -88,7 +91,6 @@ def start_run(
 
     # The text decides the rest: its kind, how it is read; its length and the speed of the machine, the recipe.
     base = None if weights is None else weights.alphabet
-    looks = bool(recorded) and chosen.looks and weights is None
     asked, corpus, validation, kind = read_run_texts(source, asked, base, options if looks else None)
     config, speed = choose_settings(asked, corpus, chosen if recorded else None, options, on_compile)
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
@@ -111,7 +113,8 @@ def train_run(run: Run, callback: TrainingCallback, stopwatch: Stopwatch) -> Non
     """Train a run until it reaches a limit or the callback asks to stop, and save it."""
     config, total = run.config, find_last_update(run.config, run.data.windows)
     engine = get_engine(config.engine, config.device, config.mixed_precision)
-    timer = Timer(run.state, config.max_seconds, total, stopwatch)
+    factor = recipe.alphabet_factor(len(run.corpus.alphabet), config.max_seconds)
+    timer = Timer(run.state, config.max_seconds, total, stopwatch, factor)
     run.preparation_seconds = stopwatch.elapsed()
 
     prior, health = PriorSwitch(run), HealthCheck(run, callback)

@@ -23,7 +23,7 @@ from elman.cli import (
     require_corpus,
     shows_colors,
 )
-from elman.errors import check_range
+from elman.errors import ElmanError, check_range, quote
 
 if TYPE_CHECKING:
     from elman.apps.explain.page import ExplainPage
@@ -56,7 +56,7 @@ def explain(
     from elman.apps.explain.page import ExplainPage, explain, format_unit, render_page
     from elman.cli import report_newlines, show_metrics, warn_of_records
     from elman.model import load
-    from elman.storage import write_output
+    from elman.storage import exists, write_output
     from elman.text import read_corpus
 
     if units is not None:
@@ -68,6 +68,8 @@ def explain(
     if text is not None:
         page = explain(f"\n{text}\n" if model.is_of_lines else text, model)
     else:
+        if len(corpus) == 1 and " " in str(corpus[0]) and not exists(corpus[0]):
+            raise ElmanError(f"there is no file {quote(corpus[0])}: pass a text itself with --text")
         read = read_corpus(require_corpus(corpus), encoding=encoding, field=field, **reading)
         warn_of_records(read.files, field)
         report_newlines(read)
