@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,13 +34,12 @@ from typing import Any
 import numpy as np
 
 import elman
+from elman.apps.decode import edit_distance, search_weights
 
 LENGTHS = range(15, 46)
 SAMPLES, QUANTILES = 10_000, (0.025, 0.975)
-START, STEPS = (0.5, 2.5), ((0.2, 1.0), (0.1, 0.5))
-"""Of the search for alpha and beta."""
-DIRECTIONS = ((1, 1), (0, 1), (1, 0), (-1, 0), (0, -1), (-1, -1), (1, -1), (-1, 1))
-"""In which they are changed; a larger alpha usually needs a larger beta."""
+START = 0.5, 2.5
+"""The first alpha and beta."""
 FIRST_PASS: dict[str, Any] = {"alpha": 0.5, "beta": 2.5}
 NATS_PER_LOG10 = math.log(10)
 
@@ -177,20 +177,10 @@ def make_decoder(system: str, symbols: str, width: int) -> Decode:
 
         def rescore(frames: np.ndarray, alpha: float, beta: float) -> str:
             nbest = elman.decode_ctc(frames, names, first, width=width, nbest=width, **FIRST_PASS)
-            return elman.rescore([(each.text, each.acoustic) for each in nbest], lm, alpha=alpha, beta=beta)[0].text
+            return elman.rescore(nbest, lm, alpha=alpha, beta=beta)[0].text
 
         return rescore
     return lambda frames, alpha, beta: elman.decode_ctc(frames, names, lm, alpha=alpha, beta=beta, width=width)[0].text
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Return the number of characters inserted, deleted and replaced."""
-    row: list[int] = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]
 
 
 def count_errors(decode: Decode, items: Sequence[Item], alpha: float, beta: float) -> list[int]:
@@ -198,24 +188,17 @@ def count_errors(decode: Decode, items: Sequence[Item], alpha: float, beta: floa
 
 
 def choose_weights(decode: Decode, items: Sequence[Item]) -> tuple[float, float]:
-    """Return the alpha and beta with the fewest errors: each is changed while that helps."""
+    """Return the alpha and beta with the fewest errors, by the search of `elman.choose_weights`."""
     known: dict[tuple[float, float], int] = {}
 
-    def errors(weights: tuple[float, float]) -> int:
+    def count(alpha: float, beta: float) -> int:
+        weights = alpha, beta
         if weights not in known:
-            known[weights] = sum(count_errors(decode, items, *weights))
-            print(f"  alpha {weights[0]:.2f}, beta {weights[1]:.2f}: {known[weights]} errors", flush=True)
+            known[weights] = sum(count_errors(decode, items, *weights)) if weights[0] > 0 else sys.maxsize
+            print("  alpha {:.2f}, beta {:.2f}: {} errors".format(*weights, known[weights]), flush=True)
         return known[weights]
 
-    def improve(weights: tuple[float, float], da: float, db: float) -> tuple[float, float]:
-        near = ((round(weights[0] + a * da, 2), round(weights[1] + b * db, 2)) for a, b in DIRECTIONS)
-        return next((new for new in near if new[0] > 0 and errors(new) < errors(weights)), weights)
-
-    best = START
-    for step in STEPS:
-        while (new := improve(best, *step)) != best:
-            best = new
-    return best
+    return search_weights(count, *START)
 
 
 def read_lines(path: str, count: int) -> tuple[str, list[str]]:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 import decoding
+from elman.apps.decode import edit_distance
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "ocr.json"
@@ -95,7 +96,7 @@ def main() -> None:
         lengths = [len(each) for each in frames]
         np.savez(recognized, texts=np.array(texts), frames=np.concatenate(frames), lengths=np.array(lengths))
         tested = list(zip(lines, texts, strict=True))[arguments.dev :]
-        errors = [decoding.edit_distance(line, text) for line, text in tested]
+        errors = [edit_distance(line, text) for line, text in tested]
         greedy = {"alpha": 0.0, "beta": 0.0, "milliseconds": 0.0, "errors": errors}
         arguments.out.write_text(json.dumps({"systems": {"greedy": greedy}}))
     with np.load(recognized) as arrays:

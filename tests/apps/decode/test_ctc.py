@@ -5,7 +5,8 @@ import time
 from collections import defaultdict
 from contextlib import nullcontext
 from functools import cache
-from itertools import groupby, product
+from itertools import groupby, pairwise, product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def log_p(frames: Array, text: str) -> float:
     b[0] = 1
     for f in np.exp(frames):
         emitted = np.array([0, *(f[TEXTS.index(character)] for character in text)])
-        is_repeated = np.array([False, *(one == other for one, other in zip(text, text[1:], strict=False))], np.bool_)
+        is_repeated = np.array([False, *(one == other for one, other in pairwise(text))], np.bool_)
         before = b[:-1] + np.where(is_repeated[: len(text)], 0, s[:-1])
         b, s = (b + s) * f[1], emitted * (s + np.append(0, before))
     return math.log(b[-1] + s[-1])
@@ -203,6 +204,12 @@ def test_thousands_of_unlikely_symbols_cost_little_time(lm: Model | None) -> Non
         ({"width": 0}, "at least 1"),
         ({"symbol_threshold": math.nan}, "greater than 0"),
         ({"beam_threshold": -1.0}, "greater than 0"),
+        ({"symbols": {"a": 0, "": 1, "b": 2, "|": 3, "?": 5}}, "columns, 0 to 4, each once"),
+        ({"hotwords": ["ac"]}, "consist of the symbols .got 'c'"),
+        ({"hotwords": ["a"], "hotword_weight": math.inf}, "finite"),
+        ({"nbest": 0}, "at least 1"),
+        ({"lm": SimpleNamespace(alphabet=3, start=3)}, "must have step .got SimpleNamespace"),
+        ({"lm": SimpleNamespace(alphabet=3, start=3, step=3)}, "must have alphabet.characters"),
     ],
 )
 def test_what_cannot_be_decoded(options: dict[str, Any], words: str) -> None:
@@ -214,6 +221,95 @@ def test_what_cannot_be_decoded(options: dict[str, Any], words: str) -> None:
 def test_names_of_the_blank_and_the_space() -> None:
     frames = draw_frames(6, 1)
     expected = elman.decode_ctc(frames, SYMBOLS)
-    assert elman.decode_ctc(frames, ["a", "<pad>", "b", "_", "?"], blank="<pad>", space="_") == expected
+    assert elman.decode_ctc(frames, ["a", "blank", "b", "_", "?"], blank="blank", space="_") == expected
+    for name in ("<pad>", "[PAD]", "_"):
+        assert elman.decode_ctc(frames, ["a", name, "b", "|", "?"]) == expected
+    assert elman.decode_ctc(frames, {"b": 2, "|": 3, "?": 4, "a": 0, "": 1}) == expected
     assert elman.decode_ctc(frames, ["a", "", "b", "|", " "])[0].text.count("|") == expected[0].text.count(" ")
     assert elman.decode_ctc(frames[:0], SYMBOLS) == [Hypothesis("", 0.0, 0.0, 0.0)]
+
+
+def test_logits_are_normalized() -> None:
+    frames = draw_frames(6, 1)
+    shifted = elman.decode_ctc(frames + np.arange(-3, 3)[:, None], SYMBOLS, from_logits=True)[0]
+    assert shifted.acoustic == pytest.approx(elman.decode_ctc(frames, SYMBOLS)[0].acoustic, rel=1e-9)
+
+
+def test_the_bonus_is_1_5_with_a_model_and_0_without(lm: Model | None) -> None:
+    best = elman.decode_ctc(draw_frames(9, 1), SYMBOLS, lm)[0]
+    assert best.score == pytest.approx(best.acoustic + 0.5 * best.lm + (0 if lm is None else 1.5) * len(best.symbols))
+
+
+def test_pieces_are_as_the_whole(lm: Model | None) -> None:
+    frames = draw_frames(40, 2, 2.0)
+    search = elman.CtcSearch(SYMBOLS, lm, **WEIGHTS)
+    for piece in np.split(frames, [1, 7, 7, 30]):
+        search.advance(piece)
+        assert search.best() == search.finish(end=False, nbest=3)[0]
+    whole = elman.decode_ctc(frames, SYMBOLS, lm, nbest=5, **WEIGHTS)
+    assert search.finish(nbest=5) == whole
+    assert whole[0].frames[-1][1] < 40
+
+
+def test_a_state_continues_a_text(lm: Model | None) -> None:
+    first = elman.decode_ctc(draw_frames(8, 3), SYMBOLS, lm, end=False, **WEIGHTS)[0]
+    second = elman.decode_ctc(draw_frames(8, 4), SYMBOLS, lm, state=first.state, **WEIGHTS)[0]
+    assert first.lm == pytest.approx(log_p_lm(lm, first.text, ended=False), rel=1e-6)
+    assert first.lm + second.lm == pytest.approx(log_p_lm(lm, first.text + second.text, ended=True), rel=1e-6)
+    assert (first.state is None) == (lm is None)
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_hotwords_add_to_the_score(lm: Model | None, end: bool) -> None:
+    """A word of them adds 2, and a part of it its share, at the end of the frames only if the text goes on."""
+
+    def bonus(text: str) -> float:
+        *words, last = text.replace("?", " ").split(" ")
+        parts = [max((len(last) / len(word) for word in ("ab", "bab") if word.startswith(last)), default=0.0)]
+        complete = sum(word in ("ab", "bab") for word in words)
+        return 2.0 * (complete + (float(last in ("ab", "bab")) if end else parts[0] if last else 0.0))
+
+    options: dict[str, Any] = {"hotwords": ["ab bab"], "hotword_weight": 2.0, **EXACT, **WEIGHTS}
+    found = elman.decode_ctc(draw_frames(6, 5), SYMBOLS, lm, width=10_000, nbest=10_000, end=end, **options)
+    for each in found:
+        without = each.acoustic + ALPHA * each.lm + BETA * len(each.text)
+        assert each.score - without == pytest.approx(bonus(each.text), abs=1e-9), each.text
+
+
+class Letters:
+    """A language model of another package: a letter is never followed by itself."""
+
+    alphabet = SimpleNamespace(characters="ab ", start_char="a")
+
+    def start(self) -> "LetterStates":
+        return LetterStates([-1])
+
+    def step(self, state: "LetterStates", characters: NDArray[np.int64]) -> tuple["LetterStates", Array]:
+        log_p = np.where(np.arange(3) == characters[:, None], -20.0, math.log(0.5))
+        return LetterStates(characters.tolist()), log_p
+
+
+class LetterStates(list[int]):
+    def select(self, rows: Any) -> "LetterStates":
+        return LetterStates(self[row] for row in rows)
+
+    def replace_rows(self, rows: Any, other: "LetterStates") -> "LetterStates":
+        replaced = dict(zip(rows, other, strict=True))
+        return LetterStates(replaced.get(row, letter) for row, letter in enumerate(self))
+
+
+def test_any_object_of_this_form_is_a_model() -> None:
+    frames = draw_frames(12, 6, 2.0)
+    best = elman.decode_ctc(frames, SYMBOLS, Letters(), alpha=1.0, beta=1.0)[0]
+    assert all(repeated not in "a" + best.text for repeated in ("aa", "bb"))
+    assert elman.rescore([best], Letters(), alpha=1.0, beta=1.0)[0].lm == pytest.approx(best.lm)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "words"), [("AB !", "letter case"), (["ab", "bb", "", "aa"], "of several"), ("xyz ", "their columns")]
+)
+def test_symbols_that_the_model_does_not_know_are_a_warning(symbols: Any, words: str) -> None:
+    names = [*symbols[:2], "", *symbols[3:], "x"] if isinstance(symbols, list) else [*symbols[:3], "", symbols[3]]
+    with pytest.warns(UserWarning, match=f"does not know . of the . symbols.*{words}") as caught:
+        elman.decode_ctc(draw_frames(4, 1), names, Letters())
+    assert caught[0].filename == __file__

@@ -224,7 +224,7 @@ def find_paths(p, blank, path, b, s, back, spans):
         if b[0] > least:
             most, first = max(most, b[0]), 0
         least = TINY * most
-        if most < TINY:
+        if 0.0 < most < TINY:
             log_p, least = log_p + math.log(most), TINY
             for i in range(S + 1):
                 b[i], s[i] = b[i] / most, s[i] / most

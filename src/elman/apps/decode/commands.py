@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zipfile import BadZipFile
 
 from cyclopts import Parameter
 
@@ -121,8 +122,11 @@ def _read_lines(paths: Sequence[Path]) -> Iterator[tuple[str, NDArray[Any]]]:
 
     files = [file for path in paths for file in (sorted(path.glob("*.np[yz]")) if path.is_dir() else [path])]
     for file in files:
-        with report_system_errors(f"read {quote(file)}", ": pass a file .npy or .npz", (OSError, ValueError, EOFError)):
-            loaded = np.load(file)  # which refuses pickled objects
+        with report_system_errors(f"read {quote(file)}"):
+            try:
+                loaded = np.load(file)  # which refuses pickled objects
+            except (ValueError, EOFError, BadZipFile):
+                raise ElmanError(f"{quote(file)} is not an array of NumPy: pass a file .npy or .npz") from None
             arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {f":{name}": loaded[name] for name in loaded}
         for name, array in arrays.items():
             batch = {f"[{n}]": line for n, line in enumerate(array)} if array.ndim == 3 else {"": array}

@@ -105,12 +105,12 @@ def search_weights(
 ) -> tuple[float, float]:
     """Return the weights from which no step in one of the directions leads to fewer errors, as `count` counts them."""
     for alpha_step, beta_step in STEPS:
-        while True:
+        better: tuple[float, float] | None = alpha, beta
+        while better is not None:
+            alpha, beta = better
+            fewest = count(alpha, beta)
             near = ((round(alpha + a * alpha_step, 2), round(beta + b * beta_step, 2)) for a, b in directions)
-            better = (each for each in near if each[0] >= 0 and count(*each) < count(alpha, beta))
-            if (new := next(better, None)) is None:
-                break
-            alpha, beta = new
+            better = next((each for each in near if each[0] >= 0 and count(*each) < fewest), None)
     return alpha, beta
 
 

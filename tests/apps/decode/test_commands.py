@@ -1,0 +1,74 @@
+"""The command decode: files and directories of arrays, its output, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.network.output import log_softmax
+from support.cli import Command, assert_refused
+
+TEXTS = ["ab", "b a"]
+SYMBOLS = ["a", "", "b", " "]
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays of the two texts in several forms, the symbols and the references, in the current directory."""
+    monkeypatch.chdir(tmp_path)
+    frames = []
+    for text in TEXTS:
+        logits = np.zeros((8, 4))
+        logits[:, 1] = 6
+        logits[range(1, 2 * len(text), 2), [SYMBOLS.index(each) for each in text]] = 9
+        frames.append(log_softmax(logits))
+    np.savez("lines.npz", one=frames[0], two=frames[1])
+    np.save("batch.npy", np.array(frames) + 3)
+    Path("folder").mkdir()
+    for name, each in zip("ab", frames, strict=True):
+        np.save(f"folder/{name}.npy", each.astype(np.float16))
+    Path("symbols.txt").write_text("\n".join(SYMBOLS) + "\n")
+    Path("symbols.json").write_text(json.dumps({" ": 3, "a": 0, "b": 2, "<pad>": 1}))
+    Path("references.txt").write_text("ab\nb b\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lines.npz", "--symbols", "symbols.txt"),
+        ("folder", "--symbols", "symbols.json"),
+        ("batch.npy", "--symbols", "symbols.txt", "--from-logits"),
+        ("folder/a.npy", "folder/b.npy", "--symbols", "symbols.txt", "--hotword", "ab"),
+    ],
+)
+def test_a_text_per_line(arguments: tuple[str, ...], command: Command) -> None:
+    assert command("decode", "none", *arguments) == (0, "ab\nb a\n", "")
+
+
+def test_references_and_weights(command: Command) -> None:
+    arguments = "decode", "none", "lines.npz", "--symbols", "symbols.txt", "--references", "references.txt"
+    assert command(*arguments) == (0, "ab\nb a\n", "1 errors in 5 characters: CER 20.00%\n")
+    ended = command(*arguments, "--json", "--choose-weights")
+    found: dict[str, Any] = json.loads(ended.out)
+    assert [each["name"] for each in found["texts"]] == ["lines.npz:one", "lines.npz:two"]
+    assert found["texts"][0]["frames"] == [[1, 1], [3, 3]]
+    assert (found["alpha"], found["beta"], found["errors"], found["chars"], found["cer"]) == (0, 0, 1, 5, 0.2)
+    assert "alpha 0, beta 0: 1 errors" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("none.npz", "--symbols", "symbols.txt"), "cannot read 'none.npz' (No such file or directory)"),
+        (("symbols.txt", "--symbols", "symbols.txt"), "pass a file .npy or .npz"),
+        (("--symbols", "symbols.txt"), "nothing to decode"),
+        (("lines.npz", "--symbols", "symbols.txt", "--choose-weights"), "--choose-weights requires --references"),
+        (("batch.npy", "--symbols", "symbols.txt"), "sum to 20.09"),
+        (("batch.npy", "--symbols", "symbols.txt", "--references", "symbols.txt"), "2 lines and 4 references"),
+        (("lines.npz", "--symbols", "references.txt"), "do not contain the blank"),
+    ],
+)
+def test_what_is_refused(arguments: tuple[str, ...], words: str, command: Command) -> None:
+    assert_refused(command("decode", "none", *arguments), words)
