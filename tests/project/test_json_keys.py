@@ -6,6 +6,7 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any
 
+import numpy as np
 import pytest
 
 from support.cli import Command
@@ -25,6 +26,7 @@ COMMANDS = {
     "compress": ("text.txt", "-m", "run", "-o", "text.elm"),
     "cache": (),
     "course": ("kit",),
+    "decode": ("run", "frame.npy", "--symbols", "symbols.txt"),
     "explain": ("run", "text.txt"),
 }
 OPTIONS: dict[str, Any] = {
@@ -38,6 +40,8 @@ OPTIONS: dict[str, Any] = {
 def folder(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text(TEXT * 3, "utf-8")
+    np.save("frame.npy", np.zeros((1, 1)))
+    Path("symbols.txt").write_text("\n")  # the blank
     assert command("train", "text.txt", "-o", "run", *SMALL).code == 0
     copytree("run", "other")
     return tmp_path

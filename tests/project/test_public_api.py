@@ -34,12 +34,12 @@ NAMES = [*PUBLIC, "elman.apps.sklearn.LineClassifier", "elman.apps.sklearn.LineO
 
 def test_the_public_names() -> None:
     classes = [
-        "Config", "Corpus", "ElmanError", "LineScorer", "Model", "Run", "Sample", "SavedRun", "Score",
+        "Config", "Corpus", "CtcSearch", "ElmanError", "LineScorer", "Model", "Run", "Sample", "SavedRun", "Score",
         "TrainingCallback",
     ]  # fmt: skip
     functions = [
-        "compress", "decode_ctc", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "kraken_decoder",
-        "list_runs", "load", "open_run", "rescore", "sweep", "train",
+        "choose_weights", "compress", "decode_ctc", "decompress", "ensemble", "explain", "export", "gradcheck", "import_",
+        "kraken_decoder", "list_runs", "load", "open_run", "rescore", "sweep", "train",
     ]  # fmt: skip
     assert dir(elman) == classes + functions
     page = (ROOT / "docs" / "reference" / "python_api.md").read_text("utf-8")

@@ -177,6 +177,14 @@ def test_a_prefix_that_cannot_be_extended_is_not_read(monkeypatch: pytest.Monkey
     assert len(calls) == 3, "at the start, at the second symbol, and at the end of the line"
 
 
+def test_equal_scores_leave_room_for_better_ones() -> None:
+    """Many prefixes have the least score that is kept, and come before the best in the order of the symbols."""
+    frames = np.full((6, len(SYMBOLS)), 0.01)
+    frames[range(6), [4, 3, 4, 2, 4, 3]] = 0.96
+    best = elman.decode_ctc(np.log(frames), SYMBOLS, width=4)[0]
+    assert best.text == "? ?b? "
+
+
 def test_thousands_of_unlikely_symbols_cost_little_time(lm: Model | None) -> None:
     frames, unlikely = draw_frames(12, 1, 2.0), 20_000
     expected = elman.decode_ctc(frames, SYMBOLS, lm, **WEIGHTS)

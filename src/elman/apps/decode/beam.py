@@ -137,15 +137,20 @@ def find_least(prefixes, added, m, threshold):
 def select(prefixes, scorer, added, m, least):
     """Keep the prefixes, and those with a symbol added, that have at least a score; at most `width`."""
     (n, _), beam, links, numbers, count = prefixes.used, prefixes.beam, prefixes.links, prefixes.numbers, 0
+    ties = len(beam)  # that are kept: less than `width` have more
+    for i in range(n + m):
+        ties -= (numbers[beam[i], SCORE] if i < n else added.score[i - n]) > least
     for i in range(n):
         node = beam[i]
-        links[node, IS_KEPT] = numbers[node, SCORE] >= least
+        ties -= numbers[node, SCORE] == least
+        links[node, IS_KEPT] = numbers[node, SCORE] > least or (numbers[node, SCORE] == least and ties >= 0)
         if links[node, IS_KEPT]:
             numbers[node, B], numbers[node, S] = numbers[node, NEXT_B], numbers[node, NEXT_S]
             beam[count] = node
             count += 1
     for i in range(m):
-        if added.score[i] >= least and count < len(beam):
+        ties -= added.score[i] == least
+        if added.score[i] > least or (added.score[i] == least and ties >= 0):
             beam[count] = add(prefixes, scorer, added.node[i], added.symbol[i])
             numbers[beam[count], B], numbers[beam[count], S] = -np.inf, added.s[i]
             count += 1
