@@ -189,9 +189,7 @@ def test_a_person_is_told(folder: Path, command: Command) -> None:
     share = "'words.txt' looks like a list (100% of its lines are distinct, with 1.0 words on average)"
     assert f"\n{share}: trained with --lines (--no-lines for running text)\n" in words
     records = command("train", "a.jsonl", "-o", "b", *options).err
-    assert (
-        "'a.jsonl' looks like records (with the fields id, text): trained with --lines --field text (" in records
-    )
+    assert "'a.jsonl' looks like records (with the fields id, text): trained with --lines --field text (" in records
     assert "looks like" not in command("train", "words.txt", "-o", "c", *options, "--no-lines").err
 
 
