@@ -114,7 +114,11 @@ def search_plainly(
     """Return the texts of a beam that computes everything, and adds to dictionaries; and their exact scores."""
 
     def score(item: tuple[str, list[float]]) -> float:
-        return float(np.logaddexp(*item[1])) + ALPHA * log_p_lm(lm, item[0], ended=False) + BETA * len(item[0])
+        return (
+            float(np.logaddexp(item[1][0], item[1][1]))
+            + ALPHA * log_p_lm(lm, item[0], ended=False)
+            + BETA * len(item[0])
+        )
 
     def exact_score(text: str) -> float:
         return log_p(frames, text) + ALPHA * log_p_lm(lm, text, ended=True) + BETA * len(text)

@@ -1,9 +1,10 @@
 """The kernels: a beam of prefixes that reads frames until the language model is asked, and the paths of a text.
 
-K  symbols    n  prefixes in the beam, at most `width`    m  prefixes that are not in it, with a symbol added    t  frame
+K  symbols    n  prefixes in the beam, at most `width`    m  prefixes that are not in it, with a symbol added
+t  frame of T
 
-A node is a prefix that was in the beam, 0 the empty one. The equations are those of `elman.apps.decode.ctc`. Where Numba
-is not installed, the interpreter runs the kernels, about as fast as a search with dictionaries.
+A node is a prefix that was in the beam, 0 the empty one. The equations are those of `elman.apps.decode.ctc`. Where
+Numba is not installed, the interpreter runs the kernels: a line then takes a few hundred milliseconds.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ PARENT, LABEL, CHILD, SIBLING, IS_KEPT, SLOT, UNREAD, HOTWORD = range(8)
 same parent that was made before; whether it is in the beam; the slot of the model's state, and the model's index of a
 symbol that it has not read since, or NONE; the node of the hotwords."""
 B, S, LM, REST, NEXT_B, NEXT_S, SCORE = range(7)
-"""Columns of `Prefixes.numbers`: log b, log s, log p_lm; all that (1) adds to log p, without the beginning of a hotword;
+"""Columns of `Prefixes.numbers`: log b, log s, log p_lm; what (1) adds to log p, without the beginning of a hotword;
 log b' and log s' of the next frame, and the score (1) then."""
 
 
@@ -49,7 +50,7 @@ class Scorer(NamedTuple):
     beta: float
     unknown: float  # log p_lm of a symbol that the model does not know
     log_p: NDArray[np.float64]  # (slots, K of the model): what the model predicts
-    index: NDArray[np.int64]  # (K,): the model's index of each symbol
+    model_index: NDArray[np.int64]  # (K,): the model's index of each symbol
     kind: NDArray[np.int64]  # (K,): its column in the tables of hotwords
     after: NDArray[np.int64]  # (nodes of hotwords, kinds): the node after a symbol
     gain: NDArray[np.float64]  # (nodes of hotwords, kinds): the bonus of the word that it ends
@@ -85,7 +86,7 @@ def find_child(links, node, symbol):
 @inlined
 def log_p_lm(scorer, slot, symbol):
     """log p_lm of a symbol after the prefix whose state is in a slot."""
-    index = scorer.index[symbol]
+    index = scorer.model_index[symbol]
     return scorer.log_p[slot, index] if index >= 0 else scorer.unknown if index == UNKNOWN else 0.0
 
 
@@ -168,7 +169,7 @@ def add(prefixes, scorer, node, k):
         links[child, SIBLING], links[node, CHILD] = links[node, CHILD], child
     hotword, kind, log_p = links[node, HOTWORD], scorer.kind[k], log_p_lm(scorer, links[node, SLOT], k)
     links[child, IS_KEPT], links[child, HOTWORD] = 1, scorer.after[hotword, kind]
-    links[child, SLOT], links[child, UNREAD] = links[node, SLOT], max(scorer.index[k], NONE)
+    links[child, SLOT], links[child, UNREAD] = links[node, SLOT], max(scorer.model_index[k], NONE)
     numbers[child, LM] = numbers[node, LM] + log_p
     rest = scorer.alpha * log_p + scorer.beta + scorer.gain[hotword, kind]
     numbers[child, REST] = numbers[node, REST] + rest
@@ -202,10 +203,10 @@ def advance(frames, blank, tried, starts, threshold, prefixes, scorer, added, is
 def find_paths(p, blank, path, b, s, back, spans):
     """Return the logarithm of the sum over all paths of a text, or find the most likely one, given p (T, K).
 
-    `path` (S,) has the symbols of the text; ``b[i]`` and ``s[i]``, both (S + 1,) and 0, are those of its first i symbols
-    and a blank, and of i + 1 symbols. If `back` (T, 2 S + 1), which is 0, is not empty, maxima take the place of sums: it is set to
-    how many of these states before each the most likely path was in the frame before, and `spans` (S, 2), which is 0,
-    to the first and last frame of each symbol.
+    `path` (S,) has the symbols of the text; ``b[i]`` and ``s[i]``, both (S + 1,), are those of its first i symbols and
+    a blank, and of i + 1 symbols. If `back` (T, 2 S + 1) is not empty, maxima take the place of sums: it is set to how
+    many of these states before each the most likely path was in the frame before, and `spans` (S, 2) to the first and
+    last frame of each symbol. All four are 0 before.
     """
     S, log_p, first, last, least = len(path), 0.0, 0, -1, 0.0
     b[0] = 1.0

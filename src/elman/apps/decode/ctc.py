@@ -36,14 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elman.apps.decode import beam
 from elman.apps.decode.beam import NONE
-from elman.apps.decode.inputs import (
-    check_number,
-    check_strings,
-    check_weights,
-    list_texts,
-    make_hotwords,
-    read_frames,
-)  # fmt: skip
+from elman.apps.decode.inputs import check_number, check_strings, check_weights, list_texts, make_hotwords, read_frames
 from elman.apps.decode.language_model import LanguageModel, LmState, Reader, check_is_language_model, read_texts
 from elman.errors import ElmanError, check_range
 from elman.jit import bind
@@ -119,19 +112,19 @@ class CtcSearch:
         from_logits: bool = False,
         state: LmState | None = None,
     ) -> None:
-        weights = check_weights(alpha, beta if beta is not None else 0.0 if lm is None else BETA)
+        alpha, beta = check_weights(alpha, beta if beta is not None else 0.0 if lm is None else BETA)
         check_range("width", width, 1)
         thresholds = {"symbol_threshold": symbol_threshold, "beam_threshold": beam_threshold}
         for name, value in thresholds.items():
             check_number(name, value, "greater than 0", lambda number: number > 0)
-        self.texts = list_texts(symbols, blank, space)
-        self._blank, self._from_logits, self._symbol_threshold = self.texts.index(""), from_logits, symbol_threshold
-        self._beam_threshold, self._hotwords = (
-            float(beam_threshold),
-            make_hotwords(self.texts, hotwords, hotword_weight),
-        )
-        self._reader = reader = Reader(lm, self.texts, width, state)
-        self._scorer = beam.Scorer(*weights, reader.unknown, reader.log_p, reader.index, *self._hotwords[:4])
+        self.texts, self._from_logits = list_texts(symbols, blank, space), from_logits
+        self._symbol_threshold, self._beam_threshold = symbol_threshold, float(beam_threshold)
+        self._blank, self._reader = self.texts.index(""), Reader(lm, self.texts, width, state)
+        self._hotwords = words = make_hotwords(self.texts, hotwords, hotword_weight)
+        self._scorer = beam.Scorer(
+            alpha, beta, self._reader.unknown, self._reader.log_p, self._reader.index, words.kind, words.after,
+            words.gain, words.value,
+        )  # fmt: skip
         self._pieces = [np.empty((0, len(self.texts)))]
         links, numbers = np.array([[NONE, NONE, NONE, NONE, 1, 0, NONE, 0]], np.int32), np.zeros((1, 7))
         numbers[0, beam.S] = -np.inf
@@ -145,7 +138,8 @@ class CtcSearch:
         is_tried[:, self._blank] = False
         tried, starts = np.nonzero(is_tried)[1], np.append(0, np.cumsum(is_tried.sum(axis=1)))
         m, is_needed, t = width * int(np.diff(starts).max(initial=0)), np.zeros(width, np.bool_), 0
-        added = beam.Added(*np.empty((2, m), np.int64), *np.empty((2, m)), np.empty(width))
+        nodes, symbols = np.empty((2, m), np.int64)
+        added = beam.Added(nodes, symbols, np.empty(m), np.empty(m), np.empty(width))
         self._reserve(width * len(frames))
         advance = bind(
             beam.advance, frames, self._blank, tried, starts, self._beam_threshold, self._prefixes, self._scorer, added,
@@ -157,13 +151,12 @@ class CtcSearch:
 
     def _reserve(self, nodes: int) -> None:
         """Make room for so many more nodes."""
-        used, _, links, numbers = self._prefixes
+        used, kept, links, numbers = self._prefixes
         if used[1] + nodes > len(links):
             size = 2 * len(links) + nodes
-            larger = np.empty((size, links.shape[1]), np.int32), np.empty((size, numbers.shape[1]))
-            for new, array in zip(larger, (links, numbers), strict=True):
-                new[: used[1]] = array[: used[1]]
-            self._prefixes = beam.Prefixes(used, self._prefixes.beam, *larger)
+            more_links, more_numbers = np.empty((size, 8), np.int32), np.empty((size, 7))
+            more_links[: used[1]], more_numbers[: used[1]] = links[: used[1]], numbers[: used[1]]
+            self._prefixes = beam.Prefixes(used, kept, more_links, more_numbers)
 
     def best(self) -> Hypothesis:
         """Return the text with the highest score so far, without the end of a line."""
@@ -181,34 +174,38 @@ class CtcSearch:
             Texts that are returned, at most.
         """
         check_range("nbest", nbest, 1)
-        n, reader = self._prefixes.used[0], self._reader
-        links, numbers, nodes = self._prefixes.links, self._prefixes.numbers, self._prefixes.beam[:n]
-        reader.read(links, nodes, np.ones(n, np.bool_))
-        slot, hotword = links[nodes, beam.SLOT], links[nodes, beam.HOTWORD]
-        value = self._hotwords.value[hotword] * (self._hotwords.is_complete[hotword] if end else 1.0)
-        log_p_end = reader.log_p[slot, reader.end] if end and reader.end != NONE else np.zeros(n)
-        lm, rest = numbers[nodes, beam.LM] + log_p_end, numbers[nodes, beam.REST] + self._scorer.alpha * log_p_end
         self._pieces = [np.concatenate(self._pieces)]
         highest = self._pieces[0].max(axis=1, keepdims=True)
-        p, paths = np.exp(self._pieces[0] - highest), self._list_paths(nodes.tolist())
-
-        def find(path: NDArray[np.int64], steps: int = 0) -> tuple[float, NDArray[np.int64]]:
-            S, spans = len(path), np.zeros((len(path), 2), np.int64)
-            back = np.zeros((steps, 2 * S + 1), np.int8)
-            return beam.find_paths(p, self._blank, path, *np.zeros((2, S + 1)), back, spans), spans
-
-        acoustic = np.array([find(path)[0] for path in paths]) + highest.sum()
-        scores = acoustic + rest + value
-        found = list[Hypothesis]()
+        p, nodes = np.exp(self._pieces[0] - highest), self._prefixes.beam[: self._prefixes.used[0]]
+        paths = self._list_paths(nodes.tolist())
+        lm, rest = self._read_all(nodes, end)
+        acoustic = np.array([self._find_paths(p, path)[0] for path in paths]) + highest.sum()
+        scores, found = acoustic + rest, list[Hypothesis]()
         for row in np.argsort(-scores, kind="stable")[:nbest].tolist():
-            symbols, spans = paths[row].tolist(), find(paths[row], len(p))[1].tolist()
-            text, of_row = (
-                "".join(self.texts[k] for k in symbols),
-                (float(each[row]) for each in (scores, acoustic, lm)),
-            )
-            frames = tuple((first, last) for first, last in spans)
-            found.append(Hypothesis(text, *of_row, tuple(symbols), frames, reader.state(slot[row])))
+            symbols, spans = tuple(paths[row].tolist()), self._find_paths(p, paths[row], len(p))[1].tolist()
+            text, frames = "".join(self.texts[k] for k in symbols), tuple((first, last) for first, last in spans)
+            state = self._reader.state(self._prefixes.links[nodes[row], beam.SLOT])
+            numbers = float(scores[row]), float(acoustic[row]), float(lm[row])
+            found.append(Hypothesis(text, *numbers, symbols, frames, state))
         return found
+
+    def _read_all(self, nodes: NDArray[np.int64], end: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return log p_lm of prefixes, and all that (1) adds to log p, after the model has read them."""
+        self._reader.read(self._prefixes.links, nodes, np.ones(len(nodes), np.bool_))
+        links, numbers = self._prefixes.links[nodes], self._prefixes.numbers[nodes]
+        hotword, log_p = links[:, beam.HOTWORD], np.zeros(len(nodes))
+        if end and self._reader.end != NONE:
+            log_p = self._reader.log_p[links[:, beam.SLOT], self._reader.end]
+        bonus = self._hotwords.value[hotword] * (self._hotwords.is_complete[hotword] if end else 1.0)
+        return numbers[:, beam.LM] + log_p, numbers[:, beam.REST] + self._scorer.alpha * log_p + bonus
+
+    def _find_paths(
+        self, p: NDArray[np.float64], path: NDArray[np.int64], steps: int = 0
+    ) -> tuple[float, NDArray[np.int64]]:
+        S = len(path)
+        b, s = np.zeros((2, S + 1))
+        back, spans = np.zeros((steps, 2 * S + 1), np.int8), np.zeros((S, 2), np.int64)
+        return beam.find_paths(p, self._blank, path, b, s, back, spans), spans
 
     def _list_paths(self, nodes: list[int]) -> list[NDArray[np.int64]]:
         """Return the symbols of prefixes."""
@@ -271,7 +268,7 @@ def decode_ctc(
     hotwords : iterable of str
         Words that are more likely than the acoustic and the language model say.
     hotword_weight : float
-        Added to the score for each of these words in the text, and a part of it for the beginning of one; by default 10.
+        Added to the score for each of these words in the text, and a part of it for a beginning; by default 10.
     from_logits : bool
         Whether to normalize what is passed, which may be logits, by a log-softmax; by default not.
     state : LmState, optional

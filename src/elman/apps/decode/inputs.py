@@ -22,7 +22,7 @@ ROUNDING = 0.02
 
 def check_number(name: str, value: Any, requirement: str, is_met: Callable[[float], bool] = math.isfinite) -> float:
     """Check a number and return it."""
-    if not (isinstance(value, Real) and is_met(value)):
+    if not (isinstance(value, Real) and is_met(float(value))):
         raise ElmanError(f"{name} must be {requirement} (got {shorten(value)})")
     return float(value)
 
@@ -71,7 +71,7 @@ def read_frames(log_probs: ArrayLike, K: int, from_logits: bool) -> NDArray[np.f
         t = int(np.argmin(np.isfinite(highest)))
         raise ElmanError(f"log_probs must be finite in every frame (got {highest[t, 0]} in frame {t})")
     if from_logits:
-        return log_softmax(frames)
+        return np.asarray(log_softmax(frames), np.float64)
     sums = highest[:, 0] + np.log(np.exp(frames - highest).sum(axis=1))
     if (wrong := np.flatnonzero(np.abs(sums) > ROUNDING)).size:
         given = f"the probabilities of frame {wrong[0]} sum to {math.exp(min(sums[wrong[0]], 700)):.4g}"

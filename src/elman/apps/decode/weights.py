@@ -116,7 +116,7 @@ def search_weights(
 
 def edit_distance(a: str, b: str) -> int:
     """Return the number of characters that must be inserted, deleted or replaced."""
-    row = [*range(len(b) + 1)]
+    row: list[int] = [*range(len(b) + 1)]
     for i, x in enumerate(a, 1):
         before, row[0] = row[0], i
         for j, y in enumerate(b, 1):

@@ -38,6 +38,7 @@ class CountsSession:
 
     def logits(self, state: State, x: Indices, ngram_weight: float | Array = 1.0) -> tuple[Array, State]:
         """See `elman.engine.InferenceSession.logits`."""
+        values: PriorValues | None
         h, prior = np.zeros((*x.shape, 0), state.recurrent.dtype), self.parameters.prior
         if len(x) == 1 and (model := prior.model_of(state)):  # as in `Model.step`, where every microsecond counts
             log_q, matched, history = read_compiled(model, state.history, x, dtype=h.dtype)
