@@ -180,7 +180,7 @@ def find_format(path: Path, name: str | None = None) -> str:
         for known, format in FORMATS.items():
             if path.suffix == format.suffix != "":
                 return known
-        suffixes = ", ".join(format.suffix for format in FORMATS.values() if format.suffix)
+        suffixes = ", ".join(f"{each.suffix} ({known})" for known, each in FORMATS.items() if each.suffix)
         requires = f"a folder requires {option.format:{', '.join(n for n, each in FORMATS.items() if not each.suffix)}}"
         sets = f"{suffixes}, which sets its format (got {quote(path.name)})"
         raise ElmanError(f"the file name must end in one of {sets}; {requires}")

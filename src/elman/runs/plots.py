@@ -312,7 +312,7 @@ def create_figure(*labels: str, x: str = UNITS["updates"], rows: int = 1) -> tup
     figure = Figure(figsize=(8 if len(labels) == 1 else 13, height), layout="constrained")
     # A notebook shows it once: IPython prefers its own formatter, which %matplotlib inline registers.
     figure._repr_png_ = partial(render_figure, figure)  # type: ignore[attr-defined]
-    plots = list(figure.subplots(rows, len(labels), sharex=True, sharey="row", squeeze=False).flat)
+    plots = list(figure.subplots(rows, len(labels), sharex=True, squeeze=False).flat)
     for n, axes in enumerate(plots):
         _label_axes(axes, labels[n % len(labels)], x)
     return figure, plots
