@@ -221,7 +221,7 @@ def test_thousands_of_unlikely_symbols_cost_little_time(lm: Model | None) -> Non
         ({"hotwords": ["a"], "hotword_weight": math.inf}, "finite"),
         ({"nbest": 0}, "at least 1"),
         ({"lm": SimpleNamespace(alphabet=3, start=3)}, "must have step .got SimpleNamespace"),
-        ({"lm": SimpleNamespace(alphabet=3, start=3, step=3)}, "must have alphabet.characters"),
+        ({"lm": SimpleNamespace(alphabet=3, start=3, step=3)}, "must have characters"),
     ],
 )
 def test_what_cannot_be_decoded(options: dict[str, Any], words: str) -> None:

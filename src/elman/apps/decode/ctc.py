@@ -37,7 +37,14 @@ from numpy.typing import ArrayLike, NDArray
 from elman.apps.decode import beam
 from elman.apps.decode.beam import NONE
 from elman.apps.decode.inputs import check_number, check_strings, check_weights, list_texts, make_hotwords, read_frames
-from elman.apps.decode.language_model import LanguageModel, LmState, Reader, check_is_language_model, read_texts
+from elman.apps.decode.language_model import (
+    LanguageModel,
+    LmState,
+    Reader,
+    check_is_language_model,
+    read_texts,
+    warn_of_unknown,
+)
 from elman.errors import ElmanError, check_range
 from elman.jit import bind
 from elman.model import Model
@@ -120,6 +127,8 @@ class CtcSearch:
         self.texts, self._from_logits = list_texts(symbols, blank, space), from_logits
         self._symbol_threshold, self._beam_threshold = symbol_threshold, float(beam_threshold)
         self._blank, self._reader = self.texts.index(""), Reader(lm, self.texts, width, state)
+        if lm is not None:
+            warn_of_unknown(lm, self.texts)
         self._hotwords = words = make_hotwords(self.texts, hotwords, hotword_weight)
         self._scorer = beam.Scorer(
             alpha, beta, self._reader.unknown, self._reader.log_p, self._reader.index, words.kind, words.after,

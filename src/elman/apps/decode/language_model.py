@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -64,7 +65,6 @@ class Reader:
         if model is None:
             return
         check_is_language_model(model)
-        warn_of_unknown(model, texts)
         alphabet = model.alphabet
         index_of = {character: k for k, character in enumerate(alphabet.characters)}
         others = len(index_of) - 1 if getattr(alphabet, "has_unknown", False) else UNKNOWN
@@ -96,13 +96,12 @@ class Reader:
 
 def check_is_language_model(model: Any) -> None:
     """Check an argument that must be a language model."""
-    missing = [name for name in ("alphabet", "start", "step") if not hasattr(model, name)]
-    missing = missing or [
-        f"alphabet.{name}" for name in ("characters", "start_char") if not hasattr(model.alphabet, name)
-    ]
-    if missing:
+    try:
+        attrgetter("start", "step", "alphabet.characters", "alphabet.start_char")(model)
+    except AttributeError as error:
         remedy = "pass elman.load(path), the model of a run, or any object that has it"
-        raise ElmanError(f"a language model must have {missing[0]} (got {type(model).__name__}): {remedy}")
+        given = f"a language model must have {error.name} (got {type(model).__name__})"
+        raise ElmanError(f"{given}: {remedy}") from None
 
 
 def warn_of_unknown(model: LanguageModel, texts: Sequence[str]) -> None:
@@ -116,7 +115,7 @@ def warn_of_unknown(model: LanguageModel, texts: Sequence[str]) -> None:
         elif any(len(text) > 1 for text in unknown):
             remedy = "a model of characters takes a symbol of several for one that it does not know"
         given = f"{len(unknown)} of the {len(counted)} symbols, such as {quote(unknown[0])}"
-        warnings.warn(f"the language model does not know {given}: {remedy}", UserWarning, stacklevel=5)
+        warnings.warn(f"the language model does not know {given}: {remedy}", UserWarning, stacklevel=4)
 
 
 def read_texts(lm: LanguageModel, texts: Sequence[str]) -> list[float]:
