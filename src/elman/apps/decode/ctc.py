@@ -34,17 +34,9 @@ from typing import TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elman.apps.decode import beam
+from elman.apps.decode import beam, inputs, language_model
 from elman.apps.decode.beam import NONE
-from elman.apps.decode.inputs import check_number, check_strings, check_weights, list_texts, make_hotwords, read_frames
-from elman.apps.decode.language_model import (
-    LanguageModel,
-    LmState,
-    Reader,
-    check_is_language_model,
-    read_texts,
-    warn_of_unknown,
-)
+from elman.apps.decode.language_model import LanguageModel, LmState
 from elman.errors import ElmanError, check_range
 from elman.jit import bind
 from elman.model import Model
@@ -119,17 +111,17 @@ class CtcSearch:
         from_logits: bool = False,
         state: LmState | None = None,
     ) -> None:
-        alpha, beta = check_weights(alpha, beta if beta is not None else 0.0 if lm is None else BETA)
+        alpha, beta = inputs.check_weights(alpha, beta if beta is not None else 0.0 if lm is None else BETA)
         check_range("width", width, 1)
         thresholds = {"symbol_threshold": symbol_threshold, "beam_threshold": beam_threshold}
         for name, value in thresholds.items():
-            check_number(name, value, "greater than 0", lambda number: number > 0)
-        self.texts, self._from_logits = list_texts(symbols, blank, space), from_logits
+            inputs.check_number(name, value, "greater than 0", lambda number: number > 0)
+        self.texts, self._from_logits = inputs.list_texts(symbols, blank, space), from_logits
         self._symbol_threshold, self._beam_threshold = symbol_threshold, float(beam_threshold)
-        self._blank, self._reader = self.texts.index(""), Reader(lm, self.texts, width, state)
+        self._blank, self._reader = self.texts.index(""), language_model.Reader(lm, self.texts, width, state)
         if lm is not None:
-            warn_of_unknown(lm, self.texts)
-        self._hotwords = words = make_hotwords(self.texts, hotwords, hotword_weight)
+            language_model.warn_of_unknown(lm, self.texts)
+        self._hotwords = words = inputs.make_hotwords(self.texts, hotwords, hotword_weight)
         self._scorer = beam.Scorer(
             alpha, beta, self._reader.unknown, self._reader.log_p, self._reader.index, words.kind, words.after,
             words.gain, words.value,
@@ -141,7 +133,7 @@ class CtcSearch:
 
     def advance(self, log_probs: ArrayLike) -> None:
         """Read frames, log-probabilities of shape (T, K)."""
-        frames, width = read_frames(log_probs, len(self.texts), self._from_logits), len(self._prefixes.beam)
+        frames, width = inputs.read_frames(log_probs, len(self.texts), self._from_logits), len(self._prefixes.beam)
         self._pieces.append(frames)
         is_tried = frames > frames.max(axis=1, keepdims=True) - self._symbol_threshold
         is_tried[:, self._blank] = False
@@ -264,8 +256,7 @@ def decode_ctc(
     width : int
         Prefixes that are kept after each frame, at most; by default 50.
     blank : str, optional
-        The name of the blank in `symbols`; by default the first of "", ``<pad>``, ``[PAD]``, ``<blank>``, ``<blk>`` and
-        ``_`` that is one.
+        The blank; by default the first of "", ``<pad>``, ``[PAD]``, ``<blank>``, ``<blk>`` and ``_`` that is a symbol.
     space : str
         The symbol that stands for a space, if " " is not one of them; by default ``|``.
     symbol_threshold : float
@@ -347,8 +338,8 @@ def rescore(
     >>> elman.rescore([("tick tick", -2.1), ("tick tock", -2.6)], model)[0].text
     'tick tock'
     """
-    check_weights(alpha, beta)
-    check_is_language_model(lm)
+    inputs.check_weights(alpha, beta)
+    language_model.check_is_language_model(lm)
     try:
         pairs = [(each.text, each.acoustic) if isinstance(each, Hypothesis) else each for each in nbest]
         texts, scores = [text for text, *_ in pairs], [float(score) for _, score, *_ in pairs]
@@ -356,8 +347,8 @@ def rescore(
         raise ElmanError(f"nbest must contain a text and a score of each hypothesis ({error})") from None
     if any(map(math.isnan, scores)):
         raise ElmanError("a score of the hypotheses is NaN")
-    check_strings("the texts of the hypotheses", texts)
-    rows = zip(texts, scores, read_texts(lm, texts), strict=True)
+    inputs.check_strings("the texts of the hypotheses", texts)
+    rows = zip(texts, scores, language_model.read_texts(lm, texts), strict=True)
     found = [Hypothesis(text, s + alpha * log_p + beta * len(text), s, log_p) for text, s, log_p in rows]
     return sorted(found, key=lambda hypothesis: -hypothesis.score)
 
