@@ -30,7 +30,7 @@ from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.language_model import INITIAL_CAPACITY, reader
 from elman.ngram.table import NgramSpec
-from elman.testing import EngineComparison, check_engine, compare_gradients
+from elman.testing import check_engine, compare_gradients
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
@@ -129,11 +129,12 @@ def test_an_engine_whose_extra_is_not_installed_is_refused(monkeypatch: pytest.M
 # --- The compiled engine against the reference ---
 
 
-def assert_conforms(comparison: EngineComparison, dtype: Dtype = np.float64) -> None:
-    """Assert that every difference is within its tolerance.
+def assert_conforms(dtype: Dtype = np.float64, **network: Any) -> None:
+    """Assert that every difference of the compiled engine, for a network, is within its tolerance.
 
     In float32 a sampled character may differ: a random number may lie within rounding of the border between two.
     """
+    comparison = check_engine(get_engine("numba"), dtype=dtype, **network)
     window, run = tolerances.COMPILED, tolerances.COMPILED_TRAJECTORY
     if dtype is np.float32:
         window, run = tolerances.COMPILED_FLOAT32, tolerances.COMPILED_TRAJECTORY_FLOAT32
@@ -162,7 +163,7 @@ SIZES = [
 
 @pytest.mark.parametrize(("characters", "m", "length"), [*SIZES, (6000, 70, 3)])
 def test_an_engine_is_the_reference(characters: int, m: int, length: int) -> None:
-    assert_conforms(check_engine(get_engine("numba"), K=characters, m=m, T=length))
+    assert_conforms(K=characters, m=m, T=length)
 
 
 # The rates are low enough that ten updates of float32 still agree.
@@ -207,17 +208,14 @@ def test_every_network_with_every_optimizer(
     dtype: Dtype, cell: str, layers: int, batch_size: int, algorithm: str, dropout: str
 ) -> None:
     optimizer = replace(OPTIMIZERS[algorithm], dropout=DROPOUTS[dropout])
-    engine = get_engine("numba")
-    assert_conforms(
-        check_engine(engine, cell=cell, layers=layers, batch_size=batch_size, optimizer=optimizer, dtype=dtype), dtype
-    )
+    assert_conforms(dtype, cell=cell, layers=layers, batch_size=batch_size, optimizer=optimizer)
 
 
 @pytest.mark.parametrize("cell", COMPILED_CELLS)
 def test_one_character_per_update(monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
     """A network large enough for two threads, one of which has no row of the output layer."""
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert_conforms(check_engine(get_engine("numba"), K=103, m=100, T=1, cell=cell, optimizer=OPTIMIZERS["adam"]))
+    assert_conforms(K=103, m=100, T=1, cell=cell, optimizer=OPTIMIZERS["adam"])
 
 
 @pytest.mark.parametrize(
@@ -226,10 +224,7 @@ def test_one_character_per_update(monkeypatch: pytest.MonkeyPatch, cell: str) ->
 def test_every_network_of_every_size(dtype: Dtype, batch_size: int, size: tuple[int, int, int], cell: str) -> None:
     optimizer = replace(OPTIMIZERS["adamw"], dropout=DROPOUTS["plain"], weight_dropout=WEIGHT_DROPOUT)
     K, m, T = size
-    sizes: dict[str, Any] = {"K": K, "m": m, "T": T, "batch_size": batch_size}
-    assert_conforms(
-        check_engine(get_engine("numba"), cell=cell, optimizer=optimizer, updates=6, dtype=dtype, **sizes), dtype
-    )
+    assert_conforms(dtype, cell=cell, optimizer=optimizer, updates=6, K=K, m=m, T=T, batch_size=batch_size)
 
 
 @pytest.mark.parametrize(
@@ -239,19 +234,15 @@ def test_every_network_of_every_size(dtype: Dtype, batch_size: int, size: tuple[
 def test_weight_dropout(dtype: Dtype, cell: str, layers: int, batch: tuple[int, str]) -> None:
     batch_size, algorithm = batch
     optimizer = replace(OPTIMIZERS[algorithm], weight_dropout=WEIGHT_DROPOUT)
-    size: dict[str, Any] = {"cell": cell, "layers": layers, "batch_size": batch_size}
-    assert_conforms(check_engine(get_engine("numba"), optimizer=optimizer, dtype=dtype, **size), dtype)
+    assert_conforms(dtype, cell=cell, layers=layers, batch_size=batch_size, optimizer=optimizer)
 
 
 @pytest.mark.parametrize(("dtype", "batch_size", "cell"), one_in(3, (np.float32, np.float64), (1, 33), COMPILED_CELLS))
 def test_a_network_that_fills_caches(dtype: Dtype, batch_size: int, cell: str) -> None:
     """Its products are large enough to be computed in other ways."""
     optimizer = replace(OPTIMIZERS["adam"], dropout=DROPOUTS["variational"], weight_dropout=WEIGHT_DROPOUT)
-    size: dict[str, Any] = {"K": 67, "m": 129, "T": 6}
     network: Network = {"cell": cell, "layers": 2, "batch_size": batch_size}
-    assert_conforms(
-        check_engine(get_engine("numba"), **network, optimizer=optimizer, updates=2, dtype=dtype, **size), dtype
-    )
+    assert_conforms(dtype, **network, optimizer=optimizer, updates=2, K=67, m=129, T=6)
 
 
 @pytest.mark.parametrize(
@@ -261,8 +252,8 @@ def test_a_network_that_fills_caches(dtype: Dtype, batch_size: int, cell: str) -
 def test_every_network_with_a_prior(dtype: Dtype, cell: str, layers: int, order: int, batch_size: int) -> None:
     """The trajectory is cross-fitted, evaluation is not."""
     optimizer = replace(OPTIMIZERS["adamw"], dropout=DROPOUTS["plain"])
-    size: dict[str, Any] = {"cell": cell, "layers": layers, "batch_size": batch_size, "ngram_order": order}
-    assert_conforms(check_engine(get_engine("numba"), optimizer=optimizer, dtype=dtype, **size), dtype)
+    network: Network = {"cell": cell, "layers": layers, "batch_size": batch_size}
+    assert_conforms(dtype, **network, optimizer=optimizer, ngram_order=order)
 
 
 @pytest.mark.parametrize(
@@ -271,14 +262,14 @@ def test_every_network_with_a_prior(dtype: Dtype, cell: str, layers: int, order:
 def test_the_state_is_reset_between_lines(dtype: Dtype, cell: str, sizes: tuple[int, int, int]) -> None:
     layers, batch_size, order = sizes
     optimizer = replace(OPTIMIZERS["adamw"], dropout=DROPOUTS["plain"])
-    size: dict[str, Any] = {"cell": cell, "layers": layers, "batch_size": batch_size, "ngram_order": order}
-    assert_conforms(check_engine(get_engine("numba"), optimizer=optimizer, dtype=dtype, lines=True, **size), dtype)
+    network: Network = {"cell": cell, "layers": layers, "batch_size": batch_size}
+    assert_conforms(dtype, **network, optimizer=optimizer, ngram_order=order, lines=True)
 
 
 @pytest.mark.parametrize("characters", [2, 300, 1000])
 @pytest.mark.parametrize("order", [2, 15])
 def test_a_prior_of_any_size(characters: int, order: int) -> None:
-    assert_conforms(check_engine(get_engine("numba"), K=characters, cell="gru", ngram_order=order, updates=6))
+    assert_conforms(K=characters, cell="gru", ngram_order=order, updates=6)
 
 
 @both_dtypes

@@ -178,7 +178,9 @@ def test_a_counted_prompt_is_continued_as_by_a_model_that_has_counted_it(model: 
     indices = model.alphabet.encode(OTHER)
     growing, uniforms = model.state.count(model.parameters.ngrams), np.random.default_rng(3).random(50)
     _, state = sum_losses(model.engine, model.parameters, growing, indices[:-1], indices[1:])
-    expected, _ = generate(model.engine, model.parameters, state.freeze(), int(indices[-1]), uniforms, SamplingParams())
+    expected, _ = generate(
+        model.engine, model.parameters, state.freeze(), int(indices[-1]), uniforms, SamplingParams(0.7)
+    )
     sampled = model.sample(50, prompt=OTHER, seed=3, adapt="counts")
     assert sampled == model.alphabet.decode(expected)
     assert sampled != model.sample(50, prompt=OTHER, seed=3)

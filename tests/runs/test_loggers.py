@@ -197,12 +197,8 @@ def test_a_registered_logger_is_written_by_the_public_interface(corpus: Corpus, 
     samples = ["sample 0 20", "sample 10 20", "sample 20 20"]
     assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == [*map(str, ROWS[:13]), *samples, "closed"]
     elman.train(corpus, out=tmp_path, resume=True, max_updates=22)  # which knows it by its file
-    updates = [*map(str, ROWS[:13]), *samples, "21", "22"]
-    assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == [
-        *updates,
-        f"sample 22 {records.FINAL_LENGTH}",
-        "closed",
-    ]
+    written = [*map(str, ROWS[:13]), *samples, "21", "22", f"sample 22 {records.FINAL_LENGTH}", "closed"]
+    assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == written
 
 
 def test_a_registered_logger_is_in_help_and_errors_and_is_closed(corpus: Corpus, tmp_path: Path, toy: str) -> None:

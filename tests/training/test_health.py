@@ -54,14 +54,14 @@ class Spoils(Listens):
         self.factor, self.before, self.at = factor, 0, 0
 
     def on_progress(self, run: Run, updates: int) -> None:
-        if run.state.update - self.before == 1000 and not self.at:
+        if run.state.update - self.before >= 500 and not self.at:
             self.at = run.state.update
             for array in (*run.state.parameters.values(), *run.state.N.values(), run.state.hidden.recurrent):
                 array *= self.factor
         self.before = run.state.update
 
 
-LONG = SMALL | {"max_updates": 2200, "epochs": 100}
+LONG = SMALL | {"max_updates": 2700, "epochs": 100}
 PATHS: tuple[dict[str, Any], ...] = (
     {},
     {"engine": "numpy"},

@@ -9,7 +9,6 @@ from elman.runs.history import Metrics as Metrics
 from elman.runs.history import Sample as Sample
 from elman.runs.history import finite_or_none as finite_or_none
 from elman.runs.plots import COLOURS as COLOURS
-from elman.runs.plots import LossCurve as LossCurve
 from elman.runs.plots import create_figure as create_figure
 from elman.runs.plots import describe_setting as describe_setting
 from elman.runs.plots import format_setting as format_setting

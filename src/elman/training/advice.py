@@ -65,12 +65,13 @@ class Outcome:
 def outcome_of(run: Run) -> Outcome:
     """Return the outcome of a run from when its n-gram prior takes part: that the loss falls there is no trend."""
     config, rows = run.config, [row for row in run.metrics if row.update > run.state.prior_since]
-    validation = [(row.update, row.validation_loss) for row in rows]
+    validation, last = [(row.update, row.validation_loss) for row in rows], rows[-1] if rows else None
     preset = PRESETS.get(run.preset)  # that in a file may be any
     has_recipe = preset is not None and preset.budget is not None and config.max_seconds is not None
     recipe_epochs = limit_epochs(len(run.data.windows.indices))
     return Outcome(
-        smooth=[(row.update, row.smooth_loss) for row in rows],
+        # Of the dense rows at the beginning, the last quarter says nothing of a trend.
+        smooth=[(row.update, row.smooth_loss) for row in rows if row.update % config.metrics_every == 0 or row is last],
         validation=[(update, loss) for update, loss in validation if loss is not None and math.isfinite(loss)],
         train_loss=run.train_loss,
         dropout=config.dropout,

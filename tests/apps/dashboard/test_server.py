@@ -21,6 +21,7 @@ from elman.apps.dashboard.history import MAX_SAMPLES
 from elman.apps.dashboard.runs import DashboardRun, LiveRun, RunSource
 from elman.apps.dashboard.server import create_dashboard, open_browser, serve_dashboard
 from elman.apps.serve.responses import dump_json
+from elman.config import Config
 from elman.errors import ElmanError
 from elman.runs.directory import METRICS, SAMPLES, RunDirectory
 from elman.text import Corpus
@@ -192,6 +193,17 @@ def test_a_directory_is_shown_as_the_training_was(corpus: Corpus, tmp_path: Path
     status = saved.status()
     assert (status["stage"], status["update"], status["best"]) == ("saved", run.state.update, live.status()["best"])
     assert saved.histograms() == live.histograms()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"cell": "gru", "layers": 2, "hidden_size": 5}, "GRU, hidden size 5, 2 layers"),
+        ({"hidden_size": 0, "ngram_order": 4}, "N-gram counts of order 4"),
+    ],
+)
+def test_the_network_is_described_in_words(settings: dict[str, Any], words: str) -> None:
+    assert dashboard_runs.describe_network(Config(**settings)) == words
 
 
 def test_what_is_added_is_read(corpus: Corpus, directory: Path) -> None:

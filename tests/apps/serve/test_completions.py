@@ -58,7 +58,7 @@ def log_p(text: str) -> reference_impl.Array:
 def test_the_format_of_a_response(client: httpx.Client) -> None:
     assert [len(text) for text in texts(client)] == [16]  # by default
     response = complete(client, PROMPT, max_tokens=5, seed=1)
-    (text,) = tiny().samples(1, 5, prompt=PROMPT, seed=1)
+    (text,) = tiny().samples(1, 5, prompt=PROMPT, seed=1, temperature=1)
     assert response.pop("id").startswith("cmpl-")
     assert response.pop("created") > 1.7e9
     assert response == {
@@ -74,7 +74,7 @@ def test_a_model_of_lines_completes_a_line() -> None:
     model = train(Corpus.from_text("anna\nbell\ncarl\n"), **options).model
     with serving(model) as client:
         for prompt in ("", "ca"):
-            expected = model.samples(3, 16, prompt=prompt, seed=7)
+            expected = model.samples(3, 16, prompt=prompt, seed=7, temperature=1)
             assert texts(client, prompt, seed=7, n=3) == expected
             assert not any("\n" in text for text in expected)
         choices = complete(client, "", seed=7, n=3, max_tokens=100)["choices"]
@@ -114,7 +114,11 @@ def test_several_sequences_per_prompt_of_several_prompts(client: httpx.Client) -
     response = complete(client, ["the ", "rain"], n=3, seed=5, max_tokens=20)
     assert [choice["index"] for choice in response["choices"]] == list(range(6))
     found = [choice["text"] for choice in response["choices"]]
-    assert found == tiny().samples(3, 20, prompt="the ", seed=5) + tiny().samples(3, 20, prompt="rain", seed=8)
+    assert found == [
+        text
+        for prompt, seed in (("the ", 5), ("rain", 8))
+        for text in tiny().samples(3, 20, prompt=prompt, seed=seed, temperature=1)
+    ]
     assert response["usage"] == {"prompt_tokens": 8, "completion_tokens": 120, "total_tokens": 128}
     first, second = texts(client, n=2, max_tokens=50)
     assert first != second
@@ -123,7 +127,7 @@ def test_several_sequences_per_prompt_of_several_prompts(client: httpx.Client) -
 def test_prompts_and_seeds_of_all_kinds(client: httpx.Client) -> None:
     for prompt in ("", None):  # generation starts on a new line
         response = complete(client, prompt, seed=3, max_tokens=50, echo=True)
-        assert response["choices"][0]["text"] == tiny().samples(1, 50, prompt="\n", seed=3)[0]
+        assert response["choices"][0]["text"] == tiny().samples(1, 50, prompt="\n", seed=3, temperature=1)[0]
         assert response["usage"]["prompt_tokens"] == 0
     for seed in (-1, -(2**63), 2**63 - 1):
         assert texts(client, seed=seed, max_tokens=50) == texts(client, seed=seed, max_tokens=50)
@@ -381,7 +385,7 @@ def test_of_several_models_a_request_names_one() -> None:
         error = error_of(post(client, model="small", prompt=[25]), 400, "unknown_character")
         assert error["message"] == "25 is not the index of a character; the model has 4"
         assert "requires a model with" in error_of(post(client, adapt="counts"), 400, "invalid_value")["message"]
-        expected = small.samples(1, 16, prompt="abc", seed=1, adapt="counts")
+        expected = small.samples(1, 16, prompt="abc", seed=1, adapt="counts", temperature=1)
         assert texts(client, "abc", model="small", adapt="counts", seed=1) == expected
 
 

@@ -37,12 +37,11 @@ def repeat_start(run: Run) -> list[float]:
     return smooth(engine.advance(state, windows, min(EARLY, run.state.update), optimizer).tolist())
 
 
-def collect_curve(run: Run, first: float, phases: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the curve of a run: its first update, its rows of metrics, and the last update of each phase."""
-    # The first row of metrics follows some updates, and a resumed run has no row of the update that it resumed from.
-    T = run.config.seq_length
-    points = {1: first} | {row.update: T * row.smooth_loss for row in run.metrics if row.update > 1}
-    points |= {phase["updates"]: phase["smooth_loss"] for phase in phases if phase["updates"] > 1}
+def collect_curve(run: Run, phases: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the curve of a run: its rows of metrics, and the last update of each phase."""
+    # A resumed run may have no row of the update that it resumed from.
+    points = {row.update: run.config.seq_length * row.smooth_loss for row in run.metrics}
+    points |= {phase["updates"]: phase["smooth_loss"] for phase in phases}
     updates = sorted(points)
     return {"update": updates, "smooth_loss": [points[update] for update in updates]}
 

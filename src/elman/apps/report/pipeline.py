@@ -61,7 +61,7 @@ class _BestNetwork(CallbackList):
     def on_progress(self, run: Run, updates: int) -> None:
         """Keep the network where there is a row."""
         state = run.state
-        has_row = state.update % run.config.metrics_every == 0 or state.update == updates
+        has_row = len(run.metrics) and run.metrics[-1].update == state.update
         if has_row and state.smooth_loss < self.lowest:
             self.lowest, self.network = state.smooth_loss, run.snapshot().copy()
         super().on_progress(run, updates)

@@ -95,7 +95,12 @@ def describe_phase(run: Run, requested_epochs: int) -> dict[str, Any]:
     results, state = run.results(), run.state
     results |= {name: finite_or_none(getattr(state, name)) for name in ("smooth_loss", "minimum_smooth_loss")}
     phase = {"requested_epochs": requested_epochs} | {key: results[key] for key in _PHASE}
-    return phase | plotted_minimum(run.samples, state.update, run.config.seq_length)
+    return phase | plotted_minimum(regular_samples(run), state.update, run.config.seq_length)
+
+
+def regular_samples(run: Run) -> list[Sample]:
+    """Return the samples that are generated every so many updates: all but the last one, of the finished network."""
+    return [sample for sample in run.samples if sample.update % run.config.sample_every == 0]
 
 
 def collect_results(
@@ -107,15 +112,16 @@ def collect_results(
     # times, `long` the results of the second phase, `submission` what was measured of one, if any.
     short, seconds, per_epoch = progress["short"], run.state.seconds, run.data.windows.per_epoch
     early, phases = repeat_start(run), [short, *([long] if long else [])]
-    curve = collect_curve(run, early[0], phases)
+    curve = collect_curve(run, phases)
     T, uniform = run.config.seq_length, run.config.seq_length * math.log(len(run.corpus.alphabet))
     last = Sample(run.state.update, finite_or_none(run.state.smooth_loss), final)
     best = Sample(**progress["best"])
-    shown, searched = [*run.samples[:SAMPLES], last, best], [*run.samples, last, best]
+    samples = regular_samples(run)
+    shown, searched = [*samples[:SAMPLES], last, best], [*samples, last, best]
     seeds = [_describe_seed(run.config.seed, short, curve)]
     for other in others:
         phase = describe_phase(other, other.config.epochs)
-        seeds.append(_describe_seed(other.config.seed, phase, collect_curve(other, repeat_start(other)[0], [phase])))
+        seeds.append(_describe_seed(other.config.seed, phase, collect_curve(other, [phase])))
     times = {"training_seconds": seconds, "microseconds_per_update": 1e6 * seconds / run.state.update}
     return {
         **progress,
