@@ -105,7 +105,7 @@ def test_the_words_of_characters(runs: Path, tmp_path: Path) -> None:
 
 # --- The programs of docs/how_to/decode.md ---
 
-PAGE = (ROOT / "docs/how_to/decode.md").read_text("utf-8").partition("## Beam search with the network")[0]
+PAGE = (ROOT / "docs/how_to/decode.md").read_text("utf-8")
 
 (FLASHLIGHT,) = re.findall(r"<!-- run: flashlight -->\n```python\n(.*?)```", PAGE, re.DOTALL)
 PROGRAMS = {"flashlight": FLASHLIGHT, "bcipy": (ROOT / "examples/bcipy_model.py").read_text("utf-8")}
@@ -113,11 +113,11 @@ PROGRAMS = {"flashlight": FLASHLIGHT, "bcipy": (ROOT / "examples/bcipy_model.py"
 
 @pytest.fixture(scope="module")
 def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which the commands of the page were carried out."""
+    """Return a folder in which the commands of the page that make files, without the minute of training, were run."""
     folder = tmp_path_factory.mktemp("page")
     (folder / "messages.txt").write_text("seven small owls sat\nin the rain on the wall\nand all of them sang\n" * 30)
     with chdir(folder):
-        for command in re.findall(r"^elman (.*)$", PAGE, re.MULTILINE):
+        for command in re.findall(r"^elman ((?!decode)(?!.*runs/network).*)$", PAGE, re.MULTILINE):
             assert exit_code(*shlex.split(command.replace("new.txt", "messages.txt"), comments=True)) == 0
     return folder
 

@@ -103,6 +103,14 @@ class NgramReader:
             self.table, self.added = base.table, grow(base.added, INITIAL_CAPACITY)
         self.read_window = bind(read_window, self.table)
 
+    def __getstate__(self) -> tuple[Table, Added]:
+        """Return what a copy has: the packed arguments are addresses of these arrays."""
+        return self.table, self.added
+
+    def __setstate__(self, state: tuple[Table, Added]) -> None:
+        self.table, self.added = state
+        self.read_window = bind(read_window, self.table)
+
     def reserve(self, characters: int) -> None:
         """Make room for counting so many characters."""
         nodes = int(self.added.sizes[0]) + characters * (self.table.order + 1)

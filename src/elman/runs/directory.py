@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from elman._version import __version__
 from elman.config import Config
 from elman.engine_registry import ENGINES, NUMBA_INSTALLED
-from elman.errors import ElmanError, VersionError, option, quote
+from elman.errors import ElmanError, option, quote
 from elman.machine import thread_count
 from elman.runs.checkpoint import Checkpoint, load_checkpoint
 from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
@@ -229,8 +229,6 @@ class RunDirectory:
             raise ElmanError(f"the run in {quote(self.path)} has no {name}" if self.holds_run() else missing) from None
         except NotADirectoryError:
             raise ElmanError(f"{quote(self.path)} is a file; {remedy}") from None
-        except VersionError as error:
-            raise VersionError(f"{quote(path)} cannot be read ({error}): use that version, or train again") from error
         except (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error) as error:
             check_format(self.path / CHECKPOINT, read_description(self.path / CHECKPOINT))
             remedy = "restore a copy or train again"

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any, NamedTuple, TypeVar, overload
 
 from elman.config import Config
-from elman.errors import VersionError, format_count, require_extra
+from elman.errors import format_count, require_extra
 from elman.storage.files import parse_strict_json, require_finite, require_int, require_str
 
 NEWEST = 1000
@@ -194,13 +194,10 @@ def mean_since(start: Losses, update: int, smooth_loss: float) -> float:
 
 
 def parse_metrics(lines: Iterable[str]) -> list[Metrics]:
-    """Parse the lines of ``metrics.csv``; raise ValueError, KeyError, TypeError or csv.Error if one is wrong.
-
-    Those of a version of Elman with other columns are a VersionError.
-    """
+    """Parse the lines of ``metrics.csv``; raise ValueError, KeyError, TypeError or csv.Error if one is wrong."""
     rows = csv.DictReader(lines)
     if rows.fieldnames not in (None, [*COLUMNS]):
-        raise VersionError("its header is that of another version of Elman")
+        raise ValueError("its header is not that of a run of this version")
     return [Metrics(**_parse_row(row)) for row in rows]
 
 
