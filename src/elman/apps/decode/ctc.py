@@ -272,7 +272,7 @@ def decode_ctc(
     from_logits : bool
         Whether to normalize what is passed, which may be logits, by a log-softmax; by default not.
     state : LmState, optional
-        The language model after the text before, `Hypothesis.state`; by default, a text begins.
+        The language model after the text before, ``Hypothesis.state``; by default, a text begins.
 
     Returns
     -------
@@ -320,7 +320,7 @@ def rescore(
     ----------
     nbest : iterable of (text, score), or of Hypothesis
         The score takes the place of log p(text) in that of `decode_ctc`: it should not contain that of another language
-        model. That of a `Hypothesis` is its `acoustic`.
+        model. That of a ``Hypothesis`` is its `acoustic`.
     lm : Model
     alpha, beta : float
         As in `decode_ctc`.
