@@ -14,7 +14,14 @@ def test_a_training_beside_busy_processes_makes_a_model(tmp_path: Path) -> None:
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
     try:
         command = [sys.executable, "-m", "elman", "train", "text", "-o", "run", "--preset", "quick", "--json", "-q"]
-        options = ["--validation", "0.1", "--hidden-size", "16", "--max-seconds", "1"]
+        options = [
+            "--validation",
+            "0.1",
+            "--hidden-size",
+            "16",
+            "--max-seconds",
+            "4",
+        ]  # twice that at most, for 300 updates
         output = subprocess.run([*command, *options], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     finally:
         for process in busy:
