@@ -214,6 +214,11 @@ def main(arguments: list[str] | None = None, started: float | None = None) -> No
     with command_line(), warnings.catch_warnings():
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         code = _run(sys.argv[1:] if arguments is None else arguments)
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # Python would exit with 120, as for a terminal that is closed
+            _discard(descriptor)
     sys.exit(code)
 
 
@@ -247,7 +252,7 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # as in `elman sample RUN | head`
-        _discard_stdout()
+        _discard()
         return 0
     except SystemExit as exit:  # raised by Rich, which prints the help
         if isinstance(exit.__context__, BrokenPipeError):
@@ -256,7 +261,7 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         if error.filename is not None:
             return _report_error(f"cannot use {quote(error.filename)} ({error.strerror})")
-        _discard_stdout()  # every file has a name; what remains is standard output
+        _discard()  # every file has a name; what remains is standard output
         return _report_error(f"cannot write to standard output ({error.strerror})")
 
 
@@ -264,9 +269,9 @@ def _show_warning(message: Warning | str, *_: object) -> None:
     print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
-def _discard_stdout() -> None:
-    """Discard what is still buffered, or Python complains when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def _discard(descriptor: int = 1) -> None:
+    """Discard what is still buffered, by default for standard output, or Python complains when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _report_error(message: str) -> int:

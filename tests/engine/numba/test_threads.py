@@ -161,13 +161,14 @@ class PausingQueue(threads.SimpleQueue):
         super().put(task)
         time.sleep(0.02)  # the other training submits its tasks
 
+corpus = elman.Corpus.from_text("to be or not to be " * 90)
+settings = {"preset": "reference", "cell": "gru", "hidden_size": 8, "batch_size": 64, "seq_length": 8, "ngram_order": 2}
+
 def train(number):
     threading.main_thread().join()
-    corpus = elman.Corpus.from_text("to be or not to be " * 90)
-    settings = {"cell": "gru", "hidden_size": 8, "batch_size": 64, "seq_length": 8, "ngram_order": 2}
-    run = elman.train(corpus, preset="reference", max_updates=40, seed=1, out=f"{sys.argv[1]}/{number}", **settings)
-    print(run.state.smooth_loss)
+    print(elman.train(corpus, max_updates=40, seed=1, out=f"{sys.argv[1]}/{number}", **settings).state.smooth_loss)
 
+elman.train(corpus, max_updates=1, out=f"{sys.argv[1]}/compiled", **settings)  # Numba is not imported after the end
 threads._POOL.tasks = PausingQueue()
 threads.Timings.choose = lambda self, plans: plans[-1]
 for number in range(2):

@@ -18,6 +18,7 @@ from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from elman.apps.sweep.results import TRIAL_RUNS
 from elman.apps.sweep.space import SweepSettings, create_grid, is_fractional
@@ -129,4 +130,5 @@ def _open_file(directory: Path) -> RDBStorage:
     directory.mkdir(parents=True, exist_ok=True)
     # In a URL, characters such as "?" of the path would have a meaning.
     connect = partial(sqlite3.connect, directory / STUDY, timeout=LOCK_SECONDS, check_same_thread=False)
-    return RDBStorage(f"sqlite:///{STUDY}", engine_kwargs={"creator": connect})
+    # A connection in a pool would stay open if the file turns out to be none of Optuna's.
+    return RDBStorage(f"sqlite:///{STUDY}", engine_kwargs={"creator": connect, "poolclass": NullPool})
