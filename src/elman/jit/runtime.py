@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import cache, cached_property
 from importlib import import_module
 from pkgutil import resolve_name
-from threading import RLock
+from threading import RLock, local
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -288,7 +288,15 @@ def _engine() -> Any:
 
 Signature = tuple[Kernel, tuple[str, ...]]
 """A kernel and the types of its arguments."""
-_recorded: list[Signature] | None = None
+
+
+class _Recording(local):
+    """What `record_kernels` records in this thread: another one may train at the same time."""
+
+    kernels: list[Signature] | None = None
+
+
+_recording = _Recording()
 
 
 @contextmanager
@@ -297,26 +305,25 @@ def record_kernels() -> Iterator[list[Signature]]:
 
     Pointers that are made in the block are not valid.
     """
-    global _recorded
     recorded: list[Signature] = []
-    _recorded = recorded
+    _recording.kernels = recorded
     try:
         yield recorded
     finally:
-        _recorded = None
+        _recording.kernels = None
 
 
 def is_recording() -> bool:
     """Whether `record_kernels` is in use."""
-    return _recorded is not None
+    return _recording.kernels is not None
 
 
 def call_kernel(kernel: Any, *arguments: object) -> None:
     """Call a kernel that returns nothing, unless kernels are recorded."""
-    if _recorded is None:
+    if _recording.kernels is None:
         kernel(*arguments)
     else:
-        _recorded.append((kernel, pack(*arguments).kinds))
+        _recording.kernels.append((kernel, pack(*arguments).kinds))
 
 
 # --- Calls by address ---
@@ -341,8 +348,8 @@ def _digest(kinds: Sequence[str]) -> int:
 def kernel_pointer(kernel: Kernel, *arguments: object) -> KernelPointer:
     """Return a pointer to a kernel, compiled for the types of these arguments if it is not yet."""
     kinds = pack(*arguments).kinds
-    if _recorded is not None:
-        _recorded.append((kernel, kinds))
+    if _recording.kernels is not None:
+        _recording.kernels.append((kernel, kinds))
         return KernelPointer(Address(0), _digest(kinds))
     return KernelPointer(Address(kernel.find(kinds).pointer), _digest(kinds))
 
