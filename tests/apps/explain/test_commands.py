@@ -128,6 +128,14 @@ def test_a_text_is_shown_in_the_terminal_without_a_page(
     assert chars == 2
 
 
+def test_a_text_in_place_of_a_file_names_the_option(command: Command, run: Path, tmp_path: Path) -> None:
+    (folder := tmp_path / "a b").mkdir()
+    (folder / "text").write_text("one two\n", "utf-8")
+    assert command("explain", run, folder / "te*").code == 0  # a pattern, also with a space
+    ended = command("explain", run, "one two")
+    assert (ended.code, ended.err) == (2, "error: there is no file 'one two': pass a text itself with --text\n")
+
+
 def test_what_masks_replace_is_shown_and_a_line_begins_with_its_first_character(
     command: Command, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,7 @@ from elman.errors import ElmanError, check_range, quote
 
 if TYPE_CHECKING:
     from elman.apps.explain.page import ExplainPage
+    from elman.model import Model
 
 GROUP = "Use"
 
@@ -53,29 +55,20 @@ def explain(
     units
         Number of hidden units in the page; by default as many as fit in eight million activations.
     """
-    from elman.apps.explain.page import ExplainPage, explain, format_unit, render_page
-    from elman.cli import report_newlines, show_metrics, warn_of_records
+    from elman.apps.explain.page import explain, format_unit, render_page
+    from elman.cli import show_metrics
     from elman.model import load
-    from elman.storage import exists, write_output
-    from elman.text import read_corpus
+    from elman.storage import write_output
 
     if units is not None:
         check_range("units", units, 1)
     if out is not None:
         check_not_input(out, run)
     model = load(run)
-    reading: dict[str, Any] = {"alphabet": model.alphabet, "lines": model.is_of_lines, "extend": True}
     if text is not None:
         page = explain(f"\n{text}\n" if model.is_of_lines else text, model)
     else:
-        if len(corpus) == 1 and " " in str(corpus[0]) and not exists(corpus[0]):
-            raise ElmanError(f"there is no file {quote(corpus[0])}: pass a text itself with --text")
-        read = read_corpus(require_corpus(corpus), encoding=encoding, field=field, **reading)
-        warn_of_records(read.files, field)
-        report_newlines(read)
-        if out is not None:
-            check_not_input(out, *(Path(file.path) for file in read.files))
-        page = ExplainPage.from_corpus(model, read)
+        page = _read_page(model, require_corpus(corpus), out, encoding, field)
     if out is None:
         print_results(page.as_dict(), as_json, lambda _: _print_text(page))
         return 0
@@ -105,6 +98,25 @@ def explain(
 
     print_results(metrics, as_json, show)
     return 0
+
+
+def _read_page(model: Model, corpus: list[str | Path], out: Path | None, encoding: str, field: str) -> ExplainPage:
+    from elman.apps.explain.page import ExplainPage
+    from elman.cli import report_newlines, warn_of_records
+    from elman.storage import exists
+    from elman.text import read_corpus
+
+    name = str(corpus[0])
+    if len(corpus) == 1 and " " in name and not (exists(name) or glob(name, recursive=True)):  # noqa: PTH207
+        raise ElmanError(f"there is no file {quote(name)}: pass a text itself with --text")
+    read = read_corpus(
+        corpus, encoding=encoding, field=field, alphabet=model.alphabet, lines=model.is_of_lines, extend=True
+    )
+    warn_of_records(read.files, field)
+    report_newlines(read)
+    if out is not None:
+        check_not_input(out, *(Path(file.path) for file in read.files))
+    return ExplainPage.from_corpus(model, read)
 
 
 def _print_text(page: ExplainPage) -> None:
