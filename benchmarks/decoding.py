@@ -1,20 +1,22 @@
 """Character error rates of CTC decoding with KenLM and with a network, on lines whose CTC output is synthetic.
 
-python benchmarks/decoding.py LINES SYSTEM… [--out decoding.json] [--dev 200] [--test 1500] [--width 50]
+python benchmarks/decoding.py LINES SYSTEM… [--out decoding.json] [--dev 300] [--test 1500] [--thresholds 8 15]
 python benchmarks/decoding.py LINES --out decoding.json --baseline kenlm=FILE   # the table
 
 LINES is a file of lines that no language model has seen; those of 15 to 45 characters are used, each once. A SYSTEM is
 
     none              no language model
-    elman=RUN         a model of independent lines in the beam of `elman.decode_ctc`
+    elman=RUN         a model of independent lines in the beam of `elman.decode_batch`
+    elman=RUN,RUN,…   networks with several seeds, each with its weights: the mean of their errors in each line
     kenlm=FILE        KenLM in the same beam
     flashlight=FILE   KenLM in flashlight-text, lexicon-free, with a bonus for every frame that is not a blank
     rescore=RUN,FILE  `elman.rescore` of what kenlm=FILE finds, the best 50
 
 Every character of a line is one frame and the gap after it another. 25 % of the characters have a confusable one as the
 most likely symbol, 4 % are lost, and 4 % of the gaps have a spurious one. alpha and beta are chosen for each system on
-the development lines, by a local search. Intervals are of 10,000 bootstrap samples of the test lines, paired.
-Milliseconds are of the processor. KenLM is compiled for order 12 with its Python module, and counts characters:
+the development lines, by `elman.choose_weights`. Intervals are of 10,000 bootstrap samples of the test lines, paired.
+Milliseconds are of the processor. A summary is added to the stored results. KenLM is compiled for order 12 with its
+Python module, and counts characters:
 
     sed 's/ /|/g; s/./& /g' TRAIN | lmplz -o 12 --prune 0 1 --discount_fallback > FILE
 """
@@ -35,17 +37,19 @@ import numpy as np
 
 import elman
 from elman.apps.decode import edit_distance, search_weights
+from elman.apps.decode.ctc import SearchOptions
+from speed import machine
 
 LENGTHS = range(15, 46)
 SAMPLES, QUANTILES = 10_000, (0.025, 0.975)
 START = 0.5, 2.5
-"""The first alpha and beta."""
-FIRST_PASS: dict[str, Any] = {"alpha": 0.5, "beta": 2.5}
+"""The first alpha and beta, and those with which the texts are found that are rescored."""
 NATS_PER_LOG10 = math.log(10)
 
 Item = tuple[str, np.ndarray]
 """A line, and its log-probabilities."""
-Decode = Callable[[np.ndarray, float, float], str]
+Decode = Callable[[Sequence[np.ndarray], float, float], list[str]]
+RESULTS = Path(__file__).parent / "results" / "decoding.json"
 
 
 def make_frames(line: str, symbols: str, rng: np.random.Generator) -> np.ndarray:
@@ -82,9 +86,9 @@ class KenlmStates(list[Any]):
     def select(self, rows: Sequence[int]) -> KenlmStates:
         return KenlmStates(self[row] for row in rows)
 
-    def replace_rows(self, rows: Sequence[int], other: KenlmStates) -> KenlmStates:
-        replaced = dict(zip(rows, other, strict=True))
-        return KenlmStates(replaced.get(row, state) for row, state in enumerate(self))
+    def set_rows(self, rows: Sequence[int], other: KenlmStates) -> None:
+        for row, state in zip(rows, other, strict=True):
+            self[row] = state
 
 
 class KenlmModel:
@@ -151,40 +155,52 @@ def flashlight_decoder(path: str, symbols: str, width: int) -> Decode:
 
     lm = KenLM(path, Dictionary([*names, "<blank>"])) if model.model.order <= 6 else LM()
 
-    def decode(frames: np.ndarray, alpha: float, beta: float) -> str:
+    def decode(lines: Sequence[np.ndarray], alpha: float, beta: float) -> list[str]:
         options = flashlight.LexiconFreeDecoderOptions(
             beam_size=width, beam_size_token=15, beam_threshold=25, lm_weight=alpha * NATS_PER_LOG10, sil_score=0.0,
             log_add=True, criterion_type=flashlight.CriterionType.CTC,
         )  # fmt: skip
         search = flashlight.LexiconFreeDecoder(options, lm, names.index("|"), blank, [])
-        emissions = np.ascontiguousarray(frames + beta * (np.arange(blank + 1) != blank), np.float32)
-        tokens = search.decode(emissions.ctypes.data, *emissions.shape)[0].tokens[1:-1]
-        return "".join(symbols[k] for k, before in zip(tokens, [-1, *tokens], strict=False) if k not in (before, blank))
+        texts = []
+        for frames in lines:
+            emissions = np.ascontiguousarray(frames + beta * (np.arange(blank + 1) != blank), np.float32)
+            path = search.decode(emissions.ctypes.data, *emissions.shape)[0].tokens[1:-1]
+            merged = (k for k, before in zip(path, [-1, *path], strict=False) if k != before)
+            texts.append("".join(symbols[k] for k in merged if k != blank))
+        return texts
 
     return decode
 
 
-def make_decoder(system: str, symbols: str, width: int) -> Decode:
-    """Return a function of the log-probabilities of a line, alpha and beta."""
+def make_decoder(system: str, symbols: str, options: SearchOptions) -> Decode:
+    """Return a function of the log-probabilities of lines, alpha and beta."""
     kind, _, argument = system.partition("=")
     if kind == "flashlight":
-        return flashlight_decoder(argument, symbols, width)
+        return flashlight_decoder(argument, symbols, options["width"])
     path, _, ranked_by = argument.partition(",")
     lm: Any = None if kind == "none" else KenlmModel(path, symbols) if kind == "kenlm" else elman.load(path)
     names = [*symbols, ""]
     if kind == "rescore":
-        first: Any = KenlmModel(ranked_by, symbols)
+        first, first_pass = KenlmModel(ranked_by, symbols), options.copy()
+        first_pass["alpha"], first_pass["beta"] = START
 
-        def rescore(frames: np.ndarray, alpha: float, beta: float) -> str:
-            nbest = elman.decode_ctc(frames, names, first, width=width, nbest=width, **FIRST_PASS)
-            return elman.rescore(nbest, lm, alpha=alpha, beta=beta)[0].text
+        def rescore(lines: Sequence[np.ndarray], alpha: float, beta: float) -> list[str]:
+            found = elman.decode_batch(lines, names, first, nbest=options["width"], **first_pass)
+            return [elman.rescore(nbest, lm, alpha=alpha, beta=beta)[0].text for nbest in found]
 
         return rescore
-    return lambda frames, alpha, beta: elman.decode_ctc(frames, names, lm, alpha=alpha, beta=beta, width=width)[0].text
+
+    def decode(lines: Sequence[np.ndarray], alpha: float, beta: float) -> list[str]:
+        weights: SearchOptions = {**options, "alpha": alpha, "beta": beta}
+        found = elman.decode_batch(lines, names, lm, **weights)
+        return [best.text for best, *_ in found]
+
+    return decode
 
 
 def count_errors(decode: Decode, items: Sequence[Item], alpha: float, beta: float) -> list[int]:
-    return [edit_distance(line, decode(frames, alpha, beta)) for line, frames in items]
+    texts = decode([frames for _, frames in items], alpha, beta)
+    return [edit_distance(line, text) for (line, _), text in zip(items, texts, strict=True)]
 
 
 def choose_weights(decode: Decode, items: Sequence[Item]) -> tuple[float, float]:
@@ -233,8 +249,9 @@ def print_table(results: dict[str, Any], baseline: str) -> None:
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for name, each in summarize(results, baseline).items():
         rates, fewer = ("{:.2%} to {:.2%}".format(*each[key]) for key in ("rate_interval", "fewer_interval"))
+        alpha, beta = (" ".join(f"{number:g}" for number in each[key]) for key in ("alpha", "beta"))
         print(
-            f"| {name} | {each['alpha']:.2f} | {each['beta']:.2f} | {each['rate']:.2%} | {rates} | {each['fewer']:.1%}"
+            f"| {name} | {alpha} | {beta} | {each['rate']:.2%} | {rates} | {each['fewer']:.1%}"
             f" | {fewer} | {each['milliseconds']:.1f} |"
         )
 
@@ -244,9 +261,10 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("lines")
     parser.add_argument("systems", nargs="*")
     parser.add_argument("--out", type=Path, default=Path("decoding.json"))
-    parser.add_argument("--dev", type=int, default=200)
+    parser.add_argument("--dev", type=int, default=300)
     parser.add_argument("--test", type=int, default=1500)
     parser.add_argument("--width", type=int, default=50)
+    parser.add_argument("--thresholds", type=float, nargs=2, default=(5, 10), metavar=("SYMBOL", "BEAM"))
     parser.add_argument("--weights", type=float, nargs=2, metavar=("ALPHA", "BETA"), help="instead of choosing them")
     parser.add_argument("--baseline")
     return parser
@@ -257,19 +275,46 @@ def compare(arguments: argparse.Namespace, symbols: str, items: Sequence[Item]) 
     dev, test = items[: arguments.dev], items[arguments.dev :]
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"systems": {}}
     results["chars"] = [len(line) for line, _ in test]
+    options: SearchOptions = {"width": arguments.width}
+    options["symbol_threshold"], options["beam_threshold"] = arguments.thresholds
     for system in arguments.systems:
-        decode = make_decoder(system, symbols, arguments.width)
-        decode(dev[0][1], *START)  # compiles
-        print(system)
-        alpha, beta = arguments.weights or ((0, 0) if system == "none" else choose_weights(decode, dev))
-        start = time.process_time()
-        texts = [decode(frames, alpha, beta) for _, frames in test]
-        milliseconds = (time.process_time() - start) * 1000 / len(test)
-        errors = [edit_distance(line, text) for (line, _), text in zip(test, texts, strict=True)]
-        results["systems"][system] = {"alpha": alpha, "beta": beta, "milliseconds": milliseconds, "errors": errors}
+        kind, _, argument = system.partition("=")
+        runs = argument.split(",") if kind == "elman" else [argument]
+        found = [decode_with(f"{kind}={run}" if run else kind, symbols, options, dev, test, arguments) for run in runs]
+        weights, errors, seconds = zip(*found, strict=True)
+        results["systems"][system] = {
+            "alpha": [alpha for alpha, _ in weights],
+            "beta": [beta for _, beta in weights],
+            "milliseconds": 1000 * float(np.mean(seconds)) / len(test),
+            "errors": np.mean(errors, axis=0).tolist(),
+        }
         arguments.out.write_text(json.dumps(results))
     print_table(results, arguments.baseline or next(iter(results["systems"])))
     return results
+
+
+def decode_with(
+    system: str, symbols: str, options: SearchOptions, dev: Sequence[Item], test: Sequence[Item], arguments: Any
+) -> tuple[tuple[float, float], list[int], float]:
+    """Return the weights of a system, its errors in each line of the test set, and the seconds of the processor."""
+    decode = make_decoder(system, symbols, options)
+    decode([dev[0][1]], *START)  # compiles
+    print(system, flush=True)
+    weights = arguments.weights or ((0, 0) if system == "none" else choose_weights(decode, dev))
+    start = time.process_time()
+    errors = count_errors(decode, test, *weights)
+    return weights, errors, time.process_time() - start
+
+
+def store(path: Path, name: str, found: dict[str, Any], arguments: Any, **others: str) -> None:
+    """Add a summary to the stored results."""
+    results: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    baseline = arguments.baseline or next(iter(found["systems"]))
+    numbers = {"lines": len(found["chars"]), "chars": sum(found["chars"]), "dev": arguments.dev}
+    systems = {Path(each).name: summary for each, summary in summarize(found, baseline).items()}
+    results |= {"machine": machine(), **others}
+    results[name] = {**numbers, "thresholds": arguments.thresholds, "baseline": Path(baseline).name, "systems": systems}
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -277,7 +322,8 @@ def main() -> None:
     arguments = make_parser(__doc__).parse_intermixed_args()
     symbols, lines = read_lines(arguments.lines, arguments.dev + arguments.test)
     rng = np.random.default_rng(2)
-    compare(arguments, symbols, [(line, make_frames(line, symbols, rng)) for line in lines])
+    found = compare(arguments, symbols, [(line, make_frames(line, symbols, rng)) for line in lines])
+    store(RESULTS, Path(arguments.lines).stem, found, arguments)
 
 
 if __name__ == "__main__":

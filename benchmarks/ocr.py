@@ -19,13 +19,11 @@ import json
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import decoding
 from elman.apps.decode import edit_distance
-from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "ocr.json"
 FONTS = ("DejaVuSans", "DejaVuSerif", "STIXGeneral")
@@ -97,21 +95,13 @@ def main() -> None:
         np.savez(recognized, texts=np.array(texts), frames=np.concatenate(frames), lengths=np.array(lengths))
         tested = list(zip(lines, texts, strict=True))[arguments.dev :]
         errors = [edit_distance(line, text) for line, text in tested]
-        greedy = {"alpha": 0.0, "beta": 0.0, "milliseconds": 0.0, "errors": errors}
+        greedy = {"alpha": [0.0], "beta": [0.0], "milliseconds": 0.0, "errors": errors}
         arguments.out.write_text(json.dumps({"systems": {"greedy": greedy}}))
     with np.load(recognized) as arrays:
         frames = np.split(arrays["frames"], np.cumsum(arrays["lengths"])[:-1])
     found = decoding.compare(arguments, symbols, list(zip(lines, frames, strict=True)))
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    baseline = arguments.baseline or "greedy"
-    results["machine"], results["onnxruntime"] = machine(), version("onnxruntime")
-    results[f"{Path(arguments.lines).stem}, {Path(arguments.recognizer).stem}"] = {
-        "lines": len(found["chars"]),
-        "chars": sum(found["chars"]),
-        "baseline": baseline,
-        "systems": decoding.summarize(found, baseline),
-    }
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    name = f"{Path(arguments.lines).stem}, {Path(arguments.recognizer).stem}"
+    decoding.store(RESULTS, name, found, arguments, onnxruntime=version("onnxruntime"))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ __version__: str
 from elman.apps.compress.codec import compress as compress
 from elman.apps.compress.codec import decompress as decompress
 from elman.apps.decode.ctc import CtcSearch as CtcSearch
+from elman.apps.decode.ctc import decode_batch as decode_batch
 from elman.apps.decode.ctc import decode_ctc as decode_ctc
 from elman.apps.decode.ctc import rescore as rescore
 from elman.apps.decode.kraken import kraken_decoder as kraken_decoder

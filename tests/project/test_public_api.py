@@ -38,8 +38,8 @@ def test_the_public_names() -> None:
         "TrainingCallback",
     ]  # fmt: skip
     functions = [
-        "choose_weights", "compress", "decode_ctc", "decompress", "ensemble", "explain", "export", "gradcheck",
-        "import_", "kraken_decoder", "list_runs", "load", "open_run", "rescore", "sweep", "train",
+        "choose_weights", "compress", "decode_batch", "decode_ctc", "decompress", "ensemble", "explain", "export",
+        "gradcheck", "import_", "kraken_decoder", "list_runs", "load", "open_run", "rescore", "sweep", "train",
     ]  # fmt: skip
     assert dir(elman) == classes + functions
     page = (ROOT / "docs" / "reference" / "python_api.md").read_text("utf-8")

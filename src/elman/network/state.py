@@ -48,11 +48,9 @@ class State:
         """Return the states of some rows, a slice or a list that may repeat one; of an index, a single sequence's."""
         return self._map(lambda array: array[rows])
 
-    def replace_rows(self, rows: Any, other: State) -> State:
-        """Return the states with those of some rows replaced by others; the counts are these."""
-        recurrent, history = self.recurrent.copy(), self.history.copy()
-        recurrent[rows], history[rows] = other.recurrent, other.history
-        return replace(self, recurrent=recurrent, history=history)
+    def set_rows(self, rows: Any, other: State) -> None:
+        """Replace the states of some rows, in place, by others; the counts stay."""
+        self.recurrent[rows], self.history[rows] = other.recurrent, other.history
 
     def tile(self, B: int) -> State:
         """Return B copies of the state of a single sequence."""

@@ -263,6 +263,35 @@ def test_pieces_are_as_the_whole(lm: Model | None) -> None:
     assert whole[0].frames[-1][1] < 40
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_lines_of_a_batch_are_as_each_alone(lm: Model | None, batch_size: int) -> None:
+    lines = [draw_frames(T, T, 2.0) for T in (7, 20, 0, 13, 20, 1, 9, 8)]
+    options: dict[str, Any] = {"width": 9, "nbest": 3, "hotwords": ["ab"], **WEIGHTS}
+    found = elman.decode_batch(lines, SYMBOLS, lm, batch_size=batch_size, **options)
+    for line, hypotheses in zip(lines, found, strict=True):
+        assert hypotheses == elman.decode_ctc(line, SYMBOLS, lm, **options)
+        if lm is not None:  # the states are of their own
+            before, state = hypotheses[0].text, hypotheses[0].state
+            after = elman.decode_ctc(draw_frames(5, 1), SYMBOLS, lm, state=state, **WEIGHTS)[0]
+            expected = log_p_lm(lm, before + after.text, ended=True) - log_p_lm(lm, before, ended=False)
+            assert after.lm == pytest.approx(expected)
+
+
+def test_a_batch_reads_the_prefixes_of_all_lines_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, step, calls = train_model(lines=True), Model.step, list[int]()
+
+    def count(self: Model, state: State, x: str | NDArray[np.integer]) -> tuple[State, Array]:
+        calls.append(len(x))
+        return step(self, state, x)
+
+    monkeypatch.setattr(Model, "step", count)
+    frames = draw_frames(12, 1, 2.0)
+    elman.decode_ctc(frames, SYMBOLS, model)
+    alone, ends = len(calls), 4
+    elman.decode_batch([frames] * ends, SYMBOLS, model)
+    assert len(calls) == 2 * alone + ends - 1, "the ends of lines are read one by one"
+
+
 def test_a_state_continues_a_text(lm: Model | None) -> None:
     first = elman.decode_ctc(draw_frames(8, 3), SYMBOLS, lm, end=False, **WEIGHTS)[0]
     second = elman.decode_ctc(draw_frames(8, 4), SYMBOLS, lm, state=first.state, **WEIGHTS)[0]
@@ -305,9 +334,9 @@ class LetterStates(list[int]):
     def select(self, rows: Any) -> "LetterStates":
         return LetterStates(self[row] for row in rows)
 
-    def replace_rows(self, rows: Any, other: "LetterStates") -> "LetterStates":
-        replaced = dict(zip(rows, other, strict=True))
-        return LetterStates(replaced.get(row, letter) for row, letter in enumerate(self))
+    def set_rows(self, rows: Any, other: "LetterStates") -> None:
+        for row, letter in zip(rows, other, strict=True):
+            self[row] = letter
 
 
 def test_any_object_of_this_form_is_a_model() -> None:

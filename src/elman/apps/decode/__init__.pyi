@@ -1,5 +1,6 @@
 from elman.apps.decode.ctc import CtcSearch as CtcSearch
 from elman.apps.decode.ctc import Hypothesis as Hypothesis
+from elman.apps.decode.ctc import decode_batch as decode_batch
 from elman.apps.decode.ctc import decode_ctc as decode_ctc
 from elman.apps.decode.ctc import rescore as rescore
 from elman.apps.decode.language_model import LanguageModel as LanguageModel

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 GROUP = "Use"
 NO_MODEL = "none"
+LINES_PER_CALL = 64
+"""Lines that are decoded before their texts are printed."""
 
 
 @join_descriptions
@@ -63,7 +65,7 @@ def decode(
     from_logits
         The arrays are logits: normalize them.
     """
-    from elman.apps.decode.ctc import SearchOptions, decode_ctc
+    from elman.apps.decode.ctc import SearchOptions, decode_batch
     from elman.apps.decode.weights import Weights, check_references, edit_distance
     from elman.apps.decode.weights import choose_weights as choose
     from elman.model import load
@@ -86,12 +88,14 @@ def decode(
         chosen = choose([array for _, array in lines], texts, names, lm, on_errors=show, **options)
         options["alpha"] = results["alpha"] = chosen.alpha
         options["beta"] = results["beta"] = chosen.beta
-    for name, array in lines:
-        best = decode_ctc(array, names, lm, **options)[0]
-        scores = {"score": best.score, "acoustic": best.acoustic, "lm": best.lm}
-        found.append({"name": name, "text": best.text, **scores, "frames": best.frames})
-        if not as_json:
-            print(best.text, flush=True)
+    for first in range(0, len(lines), LINES_PER_CALL):
+        part = lines[first : first + LINES_PER_CALL]
+        decoded = decode_batch([array for _, array in part], names, lm, **options)
+        for (name, _), (best, *_) in zip(part, decoded, strict=True):
+            scores = {"score": best.score, "acoustic": best.acoustic, "lm": best.lm}
+            found.append({"name": name, "text": best.text, **scores, "frames": best.frames})
+            if not as_json:
+                print(best.text, flush=True)
     if references is not None:
         pairs = zip(texts, found, strict=True)
         total = Weights(0, 0, sum(edit_distance(text, each["text"]) for text, each in pairs), sum(map(len, texts)))

@@ -27,7 +27,8 @@ A. Hannun et al., "First-pass large vocabulary continuous speech recognition usi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TypedDict, Unpack
 
@@ -118,37 +119,61 @@ class CtcSearch:
             inputs.check_number(name, value, "greater than 0", lambda number: number > 0)
         self.texts, self._from_logits = inputs.list_texts(symbols, blank, space), from_logits
         self._symbol_threshold, self._beam_threshold = symbol_threshold, float(beam_threshold)
-        self._blank, self._reader = self.texts.index(""), language_model.Reader(lm, self.texts, width, state)
+        self._blank, self._width = self.texts.index(""), width
+        self._weights, self._reader = (alpha, beta), language_model.Reader(lm, self.texts, width, state)
         if lm is not None:
             language_model.warn_of_unknown(lm, self.texts)
-        self._hotwords = words = inputs.make_hotwords(self.texts, hotwords, hotword_weight)
+        self._hotwords = inputs.make_hotwords(self.texts, hotwords, hotword_weight)
+        self._begin(0)
+
+    def _begin(self, place: int) -> None:
+        """Begin, with the slots of the language model at a place."""
+        self._place, reader, words = place, self._reader, self._hotwords
         self._scorer = beam.Scorer(
-            alpha, beta, self._reader.unknown, self._reader.log_p, self._reader.index, words.kind, words.after,
-            words.gain, words.value,
+            *self._weights, reader.unknown, reader.log_p[place], reader.index, words.kind, words.after, words.gain,
+            words.value,
         )  # fmt: skip
         self._pieces = [np.empty((0, len(self.texts)))]
         links, numbers = np.array([[NONE, NONE, NONE, NONE, 1, 0, NONE, 0]], np.int32), np.zeros((1, 7))
         numbers[0, beam.S] = -np.inf
-        self._prefixes = beam.Prefixes(np.array([1, 1]), np.zeros(width, np.int64), links, numbers)
+        self._prefixes = beam.Prefixes(np.array([1, 1]), np.zeros(self._width, np.int64), links, numbers)
 
     def advance(self, log_probs: ArrayLike) -> None:
         """Read frames, log-probabilities of shape (T, K)."""
-        frames, width = inputs.read_frames(log_probs, len(self.texts), self._from_logits), len(self._prefixes.beam)
+        for unread in self._advance(self._read_frames(log_probs)):
+            self._reader.read([unread])
+
+    def _advance(self, frames: NDArray[np.float64]) -> Iterator[language_model.Unread]:
+        """Read frames; yield what the language model has to read before the next."""
         self._pieces.append(frames)
         is_tried = frames > frames.max(axis=1, keepdims=True) - self._symbol_threshold
         is_tried[:, self._blank] = False
         tried, starts = np.nonzero(is_tried)[1], np.append(0, np.cumsum(is_tried.sum(axis=1)))
-        m, is_needed, t = width * int(np.diff(starts).max(initial=0)), np.zeros(width, np.bool_), 0
+        m, is_needed = self._width * int(np.diff(starts).max(initial=0)), np.zeros(self._width, np.bool_)
         nodes, symbols = np.empty((2, m), np.int64)
-        added = beam.Added(nodes, symbols, np.empty(m), np.empty(m), np.empty(width))
-        self._reserve(width * len(frames))
-        advance = bind(
+        added = beam.Added(nodes, symbols, np.empty(m), np.empty(m), np.empty(self._width))
+        self._reserve(self._width * len(frames))
+        advance, t = bind(
             beam.advance, frames, self._blank, tried, starts, self._beam_threshold, self._prefixes, self._scorer, added,
             is_needed,
-        )  # fmt: skip
+        ), 0  # fmt: skip
         while (t := advance(t)) < len(frames):
-            n = self._prefixes.used[0]
-            self._reader.read(self._prefixes.links, self._prefixes.beam[:n], is_needed[:n])
+            yield self._unread(is_needed)
+
+    def _copies(self, count: int) -> list[CtcSearch]:
+        """Return searches with the same arguments, whose prefixes a language model can read together."""
+        self._reader.reserve(count)
+        copies = [copy(self) for _ in range(count)]
+        for place, each in enumerate(copies):
+            each._begin(place)
+        return copies
+
+    def _read_frames(self, log_probs: ArrayLike) -> NDArray[np.float64]:
+        return inputs.read_frames(log_probs, len(self.texts), self._from_logits)
+
+    def _unread(self, is_needed: NDArray[np.bool_]) -> language_model.Unread:
+        n = self._prefixes.used[0]
+        return language_model.Unread(self._place, self._prefixes.links, self._prefixes.beam[:n], is_needed[:n])
 
     def _reserve(self, nodes: int) -> None:
         """Make room for so many more nodes."""
@@ -185,18 +210,18 @@ class CtcSearch:
         for row in np.argsort(-scores, kind="stable")[:nbest].tolist():
             symbols, spans = tuple(paths[row].tolist()), self._find_paths(p, paths[row], len(p))[1].tolist()
             text, frames = "".join(self.texts[k] for k in symbols), tuple((first, last) for first, last in spans)
-            state = self._reader.state(self._prefixes.links[nodes[row], beam.SLOT])
+            state = self._reader.state(self._place, self._prefixes.links[nodes[row], beam.SLOT])
             numbers = float(scores[row]), float(acoustic[row]), float(lm[row])
             found.append(Hypothesis(text, *numbers, symbols, frames, state))
         return found
 
     def _read_all(self, nodes: NDArray[np.int64], end: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return log p_lm of prefixes, and all that (1) adds to log p, after the model has read them."""
-        self._reader.read(self._prefixes.links, nodes, np.ones(len(nodes), np.bool_))
+        self._reader.read([self._unread(np.ones(self._width, np.bool_))])
         links, numbers = self._prefixes.links[nodes], self._prefixes.numbers[nodes]
         hotword, log_p = links[:, beam.HOTWORD], np.zeros(len(nodes))
         if end and self._reader.end != NONE:
-            log_p = self._reader.log_p[links[:, beam.SLOT], self._reader.end]
+            log_p = self._scorer.log_p[links[:, beam.SLOT], self._reader.end]
         bonus = self._hotwords.value[hotword] * (self._hotwords.is_complete[hotword] if end else 1.0)
         return numbers[:, beam.LM] + log_p, numbers[:, beam.REST] + self._scorer.alpha * log_p + bonus
 
@@ -305,6 +330,47 @@ def decode_ctc(
     search = CtcSearch(symbols, lm, **options)
     search.advance(log_probs)
     return search.finish(end=end, nbest=nbest)
+
+
+def decode_batch(
+    log_probs: Iterable[ArrayLike],
+    symbols: Sequence[str] | Mapping[str, int],
+    lm: LanguageModel | None = None,
+    *,
+    nbest: int = 1,
+    end: bool = True,
+    batch_size: int = 16,
+    **options: Unpack[SearchOptions],
+) -> list[list[Hypothesis]]:
+    """Return what `decode_ctc` returns for each of several lines, of which a network reads many prefixes in one step.
+
+    Parameters
+    ----------
+    log_probs : iterable of array, shape (T, K)
+        Of each line, as in `decode_ctc`.
+    batch_size : int
+        Lines that are decoded together; by default 16.
+    symbols, lm, …
+        As in `decode_ctc`.
+
+    Examples
+    --------
+    >>> import elman, numpy as np
+    >>> lines = np.log([[[0.1, 0.8, 0.1], [0.8, 0.1, 0.1]], [[0.1, 0.1, 0.8], [0.2, 0.2, 0.6]]])
+    >>> [hypotheses[0].text for hypotheses in elman.decode_batch(lines, ["", "h", "i"])]
+    ['h', 'i']
+    """
+    check_range("batch_size", batch_size, 1)
+    search, arrays = CtcSearch(symbols, lm, **options), [np.asarray(each) for each in log_probs]
+    order = sorted(range(len(arrays)), key=lambda n: arrays[n].shape[:1])  # lines of a batch end at about the same time
+    found = dict[int, list[Hypothesis]]()
+    for first in range(0, len(arrays), batch_size):
+        searches = dict(zip(order[first : first + batch_size], search._copies(batch_size), strict=False))
+        running = [each._advance(each._read_frames(arrays[n])) for n, each in searches.items()]
+        while unread := [*filter(None, (next(each, None) for each in running))]:
+            search._reader.read(unread)
+        found |= {n: each.finish(end=end, nbest=nbest) for n, each in searches.items()}
+    return [found[n] for n in range(len(arrays))]
 
 
 def rescore(

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from elman.apps.decode.ctc import SearchOptions, decode_ctc
+from elman.apps.decode.ctc import SearchOptions, decode_batch
 from elman.apps.decode.language_model import LanguageModel
 
 Record = tuple[int, int, int, float]  # label, first and last frame, and highest probability in them
@@ -38,12 +38,10 @@ def kraken_decoder(
         p = p.reshape(-1, *p.shape[-2:])  # (lines, labels, frames)
         lengths = [p.shape[2]] * len(p) if seq_lens is None else map(int, seq_lens)
         symbols = ["", *(names.get(k, chr(0xF0000 + k)) for k in range(1, p.shape[1]))]  # for private use
-        found = list[list[Record]]()
-        for line, length in zip(p, lengths, strict=True):
-            log_p = np.log(np.clip(line[:, :length].T, 1e-15, 1))
-            best = decode_ctc(log_p, symbols, lm, **options)[0]
-            spans = zip(best.symbols, best.frames, strict=True)
-            found.append([(k, a, b, float(line[k, a : b + 1].max())) for k, (a, b) in spans])
-        return found
+        frames = [np.log(np.clip(line[:, :length].T, 1e-15, 1)) for line, length in zip(p, lengths, strict=True)]
+        return [
+            [(k, a, b, float(line[k, a : b + 1].max())) for k, (a, b) in zip(best.symbols, best.frames, strict=True)]
+            for line, (best, *_) in zip(p, decode_batch(frames, symbols, lm, **options), strict=True)
+        ]
 
     return decode

@@ -28,7 +28,8 @@ class LanguageModel(Protocol):
 
     `alphabet` has `characters` and `start_char`, as `elman.text.Alphabet` has them, and may have `has_unknown`. A true
     `is_of_lines`, which may be missing, says that the model predicts a line feed at the end of a text. The states of n
-    sequences have `select`, a method of a list of rows, and `replace_rows`, of a list of rows and their new states.
+    sequences have `select`, which returns the states of a list of rows, and `set_rows`, which replaces those of a list
+    of rows in place.
     """
 
     @property
@@ -51,17 +52,29 @@ class LmState(NamedTuple):
     """The log-probability of every next character, (K,), in nats."""
 
 
+class Unread(NamedTuple):
+    """What a search asks a `Reader`: to read the last symbols of prefixes in its beam."""
+
+    place: int  # of the search among those of the reader
+    links: NDArray[np.int32]  # columns of all nodes
+    nodes: Ints  # the beam
+    is_needed: NDArray[np.bool_]  # of each of them
+
+
 class Reader:
-    """A model, and its states after the prefixes that it has read; each is in a slot that rows of the beam refer to."""
+    """A model, and its states after the prefixes that the searches of a batch have read, each in a slot of its search.
+
+    Rows of the beam refer to the slots, of which a search uses as many as are in its beam and are read in a step.
+    """
 
     def __init__(self, model: LanguageModel | None, texts: Sequence[str], width: int, start: LmState | None) -> None:
-        self.model, self.end = model, NONE
+        self.model, self.end, self.slots = model, NONE, 2 * width
         self.index: Ints = np.full(len(texts), FREE, np.int64)
         """The model's index of each symbol."""
         self.unknown = 0.0
         """log p of a symbol that the model does not know."""
-        self.log_p = np.zeros((1, 1))
-        """The log-probability of every next character in each slot, (slots, K)."""
+        self.log_p = np.zeros((1, 1, 1))
+        """The log-probability of every next character in each slot, (searches, slots, K)."""
         if model is None:
             return
         check_is_language_model(model)
@@ -75,23 +88,40 @@ class Reader:
         if start is None:
             state, log_p = model.step(model.start(), np.array([index_of[alphabet.start_char]]))
             start = LmState(state, log_p[0])
-        self.states = start.state.select([0] * 2 * width)  # as many are in use as are read in a step
-        self.log_p = np.tile(np.asarray(start.log_p, np.float64), (2 * width, 1))
+        self.start = start
+        self.reserve(1)
 
-    def read(self, links: NDArray[np.int32], nodes: Ints, is_needed: NDArray[np.bool_]) -> None:
-        """Read the last symbols of some of the nodes in the beam, of which `links` are the columns."""
-        reading = nodes[is_needed & (links[nodes, UNREAD] != NONE)]
-        if self.model is not None and len(reading):
-            is_free = np.ones(len(self.log_p), np.bool_)
+    def reserve(self, searches: int) -> None:
+        """Make slots for so many searches, all in the state of the start."""
+        if self.model is not None:
+            self.states = self.start.state.select([0] * searches * self.slots)
+            self.log_p = np.tile(np.asarray(self.start.log_p, np.float64), (searches, self.slots, 1))
+        else:
+            self.log_p = np.zeros((searches, 1, 1))
+
+    def read(self, unread: Sequence[Unread]) -> None:
+        """Read the last symbols of prefixes, in one step of the model."""
+        before, symbols, after = list[Ints](), list[Ints](), list[Ints]()
+        for place, links, nodes, is_needed in unread:
+            reading = nodes[is_needed & (links[nodes, UNREAD] != NONE)]
+            is_free, first = np.ones(self.slots, np.bool_), place * self.slots
             is_free[links[nodes, SLOT]] = False
             slots = np.flatnonzero(is_free)[: len(reading)]
-            states, log_p = self.model.step(self.states.select(links[reading, SLOT]), links[reading, UNREAD])
-            self.states, self.log_p[slots] = self.states.replace_rows(slots, states), log_p
+            before.append(links[reading, SLOT] + first)
+            symbols.append(links[reading, UNREAD])
+            after.append(slots + first)
             links[reading, SLOT], links[reading, UNREAD] = slots, NONE
+        rows = np.concatenate(after)
+        if self.model is not None and len(rows):
+            states, log_p = self.model.step(self.states.select(np.concatenate(before)), np.concatenate(symbols))
+            self.states.set_rows(rows, states)
+            self.log_p.reshape(-1, self.log_p.shape[-1])[rows] = log_p
 
-    def state(self, slot: int) -> LmState | None:
-        """Return what is in a slot."""
-        return None if self.model is None else LmState(self.states.select([slot]), self.log_p[slot].copy())
+    def state(self, place: int, slot: int) -> LmState | None:
+        """Return what is in a slot of a search."""
+        if self.model is None:
+            return None
+        return LmState(self.states.select([place * self.slots + slot]), self.log_p[place, slot].copy())
 
 
 def check_is_language_model(model: Any) -> None:
@@ -123,7 +153,7 @@ def read_texts(lm: LanguageModel, texts: Sequence[str]) -> list[float]:
     characters = sorted({*"".join(texts)})
     index_of, n = {character: k for k, character in enumerate(characters)}, len(texts)
     reader = Reader(lm, characters, 1, None)
-    states, log_p, total = reader.states.select([0] * n), np.repeat(reader.log_p[:1], n, axis=0), np.zeros(n)
+    states, log_p, total = reader.states.select([0] * n), np.repeat(reader.log_p[0, :1], n, axis=0), np.zeros(n)
     for t in range(max(map(len, texts), default=0)):
         rows = np.array([row for row, text in enumerate(texts) if t < len(text)])
         x = reader.index[[index_of[texts[row][t]] for row in rows.tolist()]]
@@ -131,7 +161,7 @@ def read_texts(lm: LanguageModel, texts: Sequence[str]) -> list[float]:
         rows, x = rows[x >= 0], x[x >= 0]
         if len(rows):
             after, log_p[rows] = lm.step(states.select(rows), x)
-            states = states.replace_rows(rows, after)
+            states.set_rows(rows, after)
     if reader.end != NONE:
         total += log_p[:, reader.end]
     return [*map(float, total)]

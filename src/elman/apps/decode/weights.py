@@ -7,7 +7,7 @@ from typing import NamedTuple, Unpack
 
 from numpy.typing import ArrayLike
 
-from elman.apps.decode.ctc import SearchOptions, decode_ctc
+from elman.apps.decode.ctc import SearchOptions, decode_batch
 from elman.apps.decode.inputs import check_strings
 from elman.apps.decode.language_model import LanguageModel
 from elman.errors import ElmanError
@@ -80,7 +80,7 @@ def choose_weights(
     def count(alpha: float, beta: float) -> int:
         if (alpha, beta) not in known:
             weights: SearchOptions = {**options, "alpha": alpha, "beta": beta}
-            texts = (decode_ctc(each, symbols, lm, **weights)[0].text for each in log_probs)
+            texts = (best.text for best, *_ in decode_batch(log_probs, symbols, lm, **weights))
             known[alpha, beta] = sum(map(edit_distance, references, texts))
             on_errors(Weights(alpha, beta, known[alpha, beta], chars))
         return known[alpha, beta]

@@ -96,7 +96,7 @@ class NumbaSession:
         for network, steps in self._split_steps(len(x), state):
             network.set_state(state)
             network.reserve_counts(x[steps].size)
-            batches = network.make_batches(1)
+            batches = network.make_window()
             network.split_rows(x[steps], batches.indices[0])
             network.run(_compute_logits, batches, NO_DROPOUT, steps=x[steps].size)
             o[steps] = network.join_rows(network.workspaces.g, network.sizes.K_row)[:, :, : net.K]

@@ -129,6 +129,7 @@ class BatchedNetwork:
         self.workspaces = self.workspaces._replace(pointers=self.passes.pointers)
         if s.order:
             self.priors = self.priors._replace(read=prior_pointer(self.priors))
+        self._window: dict[tuple[int, int, int], Batches] = {}
         self._packed: dict[int, Packed] = {}  # the arguments of the last run, most of which are those of the next
 
     def _make_workspaces(self) -> kernels.Workspace:
@@ -237,6 +238,16 @@ class BatchedNetwork:
         return Batches(
             self.T, self.B, first_rows, np.array(self.rows), indices, targets, folds, losses, begins_epoch
         )  # fmt: skip
+
+    def make_window(self) -> Batches:
+        """Return a batch of one window, which is the last one that was made while T, B and the folds are the same.
+
+        A step of a few sequences takes a fifth less time if its batch need not be made and packed.
+        """
+        kind = self.T, self.B, int(self.priors.table.folds)
+        if kind not in self._window:
+            self._window = {kind: self.make_batches(1)}
+        return self._window[kind]
 
     def split_rows(self, array: NDArray[np.integer], into: IndexArray) -> None:
         """Write an array (T, B) into one of groups, (groups, T R)."""
