@@ -8,9 +8,10 @@ symbols: `rapidocr/models/PP-OCRv6_rec_small.onnx` in site-packages, or
 `rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx`. The system `greedy` is the best path over all symbols of the
 recognizer, without the search.
 
-Each line is drawn in one of three fonts, turned by up to 0.7 degrees, scaled to 24 to 30 rows, blurred, paled, and made
-noisy; the amounts are random. The other systems are given the probabilities of the characters of LINES and of the
-blank: those of other symbols are dropped, and the rest divided by its sum. They are kept beside --out.
+Each line is drawn in one of three fonts, turned by up to 0.7 degrees, has blots of ink and of white, one in 10
+characters, and is scaled to 13 to 22 rows, blurred, paled, and made noisy; the amounts are random. The other systems
+are given the probabilities of the characters of LINES and of the blank: those of other symbols are dropped, and the
+rest divided by its sum. They are kept beside --out.
 """
 
 from __future__ import annotations
@@ -40,11 +41,15 @@ def draw(line: str, rng: np.random.Generator) -> np.ndarray:
     image = Image.new("L", (int(font.getlength(line)) + 48, 56), 255)
     ImageDraw.Draw(image).text((24, 28), line, 0, font, anchor="lm")
     image = image.rotate(rng.uniform(-0.7, 0.7), Image.Resampling.BICUBIC, fillcolor=255)
-    rows = int(rng.integers(24, 31))
+    ink = ImageDraw.Draw(image)
+    for _ in range(rng.poisson(len(line) / 10)):
+        x, y, size = rng.uniform(24, image.width - 24), rng.uniform(14, 42), rng.uniform(3, 14)
+        ink.ellipse((x, y - size / 2, x + size, y + size / 2), fill=255 * int(rng.integers(2)))
+    rows = int(rng.integers(13, 23))
     image = image.resize((image.width * rows // image.height, rows), Image.Resampling.BOX)
-    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.6, 1.1)))
+    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
     grey = 0.5 + rng.uniform(0.5, 0.9) * (np.asarray(image) / 255 - 0.5)
-    return np.clip(grey + rng.normal(0, rng.uniform(0.04, 0.1), grey.shape), 0, 1)
+    return np.clip(grey + rng.normal(0, rng.uniform(0.02, 0.08), grey.shape), 0, 1)
 
 
 class Recognizer:

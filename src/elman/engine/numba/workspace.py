@@ -233,7 +233,7 @@ class BatchedNetwork:
         indices, targets, folds = np.zeros((3, windows, groups, size), np.intp)
         folds[...] = self.priors.table.folds
         first_rows = np.array([group.start for group in self.groups])
-        losses = np.empty(indices.shape)
+        losses = np.zeros(indices.shape)  # which are read even where kernels are recorded and do not run
         begins_epoch = np.zeros(windows, np.bool_)
         return Batches(
             self.T, self.B, first_rows, np.array(self.rows), indices, targets, folds, losses, begins_epoch
