@@ -88,6 +88,12 @@ def test_a_pattern_matches_no_file_of_a_run() -> None:
     assert read_corpus("texts/*.txt").text == "a.txt"
 
 
+def test_a_file_may_have_any_name(folder: Path) -> None:
+    for name in ("a line\nfeed/text.txt", "quotes '\".txt", "ä [1]*.txt", "text\t.txt"):
+        write(name, b"of my own")
+        assert read_corpus(name).text == read_corpus(folder / name).text == "of my own"
+
+
 def test_where_there_is_nothing_to_read() -> None:
     Path("empty").mkdir()
     assert refused("empty") == f"there is no file in 'empty'{SKIPPED}"

@@ -106,7 +106,8 @@ def _check_is_path(source: str) -> None:
     if _URL.match(source):
         command = f"curl -LO {shlex.quote(source)}" if len(source) <= MAX_SHOWN else "curl -LO URL"
         raise ElmanError(f"{shorten(source)} is a URL; download it first: {command}")
-    if "\n" in source or len(os.path.basename(source)) > _LONGEST_NAME:  # noqa: PTH119
+    is_text = "\n" in source or len(os.path.basename(source)) > _LONGEST_NAME  # noqa: PTH119
+    if is_text and not os.path.lexists(source):
         remedy = "pass a file, or in Python elman.Corpus.from_text(text)"
         raise ElmanError(f"a text of {len(source):,} characters is not the name of a file: {remedy}")
 
