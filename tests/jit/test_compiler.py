@@ -13,7 +13,7 @@ import pytest
 from numba import typeof
 from numba.core.errors import NumbaError
 
-from elman.jit import allocating_kernel, compiled, kernel, processor
+from elman.jit import allocating_kernel, cache, compiled, kernel, processor
 from elman.jit.cache import digest_sources, kernel_path, load_kernel, read_sources
 from elman.jit.compiler import describe_type, read_types
 from elman.jit.runtime import call_kernel, call_pointer, kernel_pointer, pack, record_kernels
@@ -58,6 +58,37 @@ def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> Non
     assert (other_constant[0] != training, other_constant[1]) == (True, sorting)
     other = digests((SORTING, "PIECE = 1 << 18", "PIECE = 1 << 17"))
     assert (other[0], other[1] != sorting) == (training, True)
+
+
+SOURCES = (
+    "def f(a): return a + 1",
+    "def f(a): return a - 1",
+    "def f(a): return a + 2",
+    "def f(a): return a in {1, 2}",
+    "def f(a): return a in {1, 3}",
+    "def f(a): return a.b",
+    "def f(a): return a.c",
+    "def f(b): return b + 1",
+    "def f(*a): return a + 1",
+    "def f(a, b): return a + 1",
+    "def f(a, *, b): return a + 1",
+    "def f(a, b=1): return a + 1",
+    "def f(a, b=2): return a + 1",
+    "def g(a): return a + 1",
+    "class A:\n def f(a): return a + 1",
+    "class A:\n def f(a): return a + 2",
+    "class B:\n def f(a): return a + 2",
+    "def f(a):\n def g(b): return a + b\n return g(1)",
+    "def f(a):\n def g(b): return a - b\n return g(1)",
+    "def f(a):\n try: return a.b\n except A: return 1",
+)
+
+
+def test_the_digest_depends_on_all_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = {digest_sources({module: text.encode()}) for module in ("elman.a", "elman.b") for text in SOURCES}
+    monkeypatch.setattr(cache, "HAS_AMX", not cache.HAS_AMX)
+    digests.add(digest_sources({"elman.a": SOURCES[0].encode()}))
+    assert len(digests) == 2 * len(SOURCES) + 1
 
 
 def _modules_of_constants(source: bytes) -> set[str]:
@@ -284,7 +315,7 @@ def test_recorded_kernels_are_not_called() -> None:
     assert numbers.tolist() == [0.0, 4.0, 8.0]
 
 
-def test_each_signature_is_stored_by_itself() -> None:
+def test_each_signature_is_stored_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     paths = []
     for dtype in (np.float32, np.float64):
         kinds = pack(np.zeros(1), np.zeros(1, np.int64), *[np.zeros(1, dtype)] * 2, 0).kinds
@@ -298,4 +329,7 @@ def test_each_signature_is_stored_by_itself() -> None:
             path.write_bytes(damaged)
             assert load_kernel(set_logs.name, kinds) is None
         path.write_bytes(stored)
-    assert paths[0] != paths[1]
+    for name, other in (("PROCESSOR", "another"), ("_VERSIONS", ["another"])):
+        monkeypatch.setattr(cache, name, other)
+        paths.append(kernel_path(set_logs.name, kinds))
+    assert len({*paths}) == 4

@@ -393,13 +393,25 @@ def test_a_threshold_in_percent_is_a_quantile_of_the_scores_of_held_out_lines(lo
             assert scoring.find_threshold(model, by, fraction) == pytest.approx(np.quantile(scores, fraction), rel=1e-5)
 
 
+def test_quantiles_are_those_of_lines_at_equal_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, texts = made(), random_lines(10)
+    monkeypatch.setattr(scoring, "CALIBRATION_LINES", 4)
+    found = scoring.compute_score_quantiles(model, model.alphabet.encode("\n".join(["", *texts, ""])))
+    lines = scored(model, "".join(f"{text}\n" for text in texts[::3]))
+    for aggregate, quantiles in zip(scoring.AGGREGATIONS.values(), found, strict=True):
+        scores = [aggregate(line) for line in lines]
+        np.testing.assert_allclose(quantiles, np.quantile(scores, scoring.LEVELS), rtol=SINGLE)
+
+
 def test_a_short_line_scores_above_a_long_one_that_is_less_unusual() -> None:
     score = scoring.AGGREGATIONS[scoring.DEFAULT_AGGREGATION]
     short, long = Line(1, "x", 2, 16.0, 16.0, 1, 11.0), Line(2, "a" * 80, 81, 40.0, 30.0, 3, 9.0)
     assert (score(short), score(long)) == (16 / 2 + 16 / 2, 30 / 5 + 40 / 81)
 
 
-def test_the_exit_code_and_a_column_say_whether_a_line_is_above_the_threshold(log_run: Path, command: Command) -> None:
+def test_the_exit_code_and_a_column_say_whether_a_line_is_above_the_threshold(
+    log_run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = log_run.parent / "new"
     log.write_text(log_lines(500, 20) + "12:00:00 panic: no room\n", encoding="utf-8")
     code, out, err = command("score", log_run, log, "--threshold", "100%")
@@ -411,6 +423,10 @@ def test_the_exit_code_and_a_column_say_whether_a_line_is_above_the_threshold(lo
     highest = json.loads(out.splitlines()[0])["score"]
     code, out, _ = command("score", log_run, log, "--threshold", highest, "--json")
     assert (code, {json.loads(row)["above"] for row in out.splitlines()}) == (0, {False})  # it is not above itself
+    log.write_text("12:00:00 panic: no room\n" + log_lines(500, 20), encoding="utf-8")
+    for module in ("formats", "reading"):  # that of a line in an earlier block, too
+        monkeypatch.setattr(f"elman.text.{module}.CHUNK_SIZE", 64)
+    assert command("score", log_run, log, "--threshold", "100%").code == 1
 
 
 def test_quantiles_survive_saving_an_import_has_none(log_run: Path, tmp_path: Path) -> None:
@@ -425,13 +441,22 @@ def test_quantiles_survive_saving_an_import_has_none(log_run: Path, tmp_path: Pa
     assert imported.score_quantiles is None
 
 
-def test_the_lines_of_the_training_text_are_reported(log_run: Path, command: Command) -> None:
+def test_the_lines_of_the_training_text_are_reported(
+    log_run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = log_run.parent / "mixed"
     log.write_text(log_lines(0, 30) + log_lines(500, 20), encoding="utf-8")
     known = sum(map(elman.load(log_run).in_training_text, log.read_text("utf-8").splitlines()))
     assert known > 25
     warning = f"warning: {known} of 50 lines are in the training text, so their scores are too low: score other lines"
     assert command("score", log_run, log).err.startswith(warning)
+    with monkeypatch.context() as patch:  # of a pipe, the first lines
+        patch.setattr("elman.cli.commands.score.CHECKED_LINES", 10)
+        for module in ("formats", "reading"):
+            patch.setattr(f"elman.text.{module}.CHUNK_SIZE", 64)
+        assert re.match(
+            r"warning: \d+ of 1[0-2] lines are in the training text, .*\n$", command("score", log_run, log).err
+        )
     log.write_text(log_lines(0, 20) + log_lines(500, 30), encoding="utf-8")
     assert command("score", log_run, log).err == ""  # though they are the same once they are masked
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from elman.network import SamplingParams, output
 from elman.network.cells import CELLS
+from elman.network.ops import sigmoid
 from elman.network.parameters import Array
 from support import tolerances as tolerances
 from support.networks import make_parameters, state_of, window_loss
@@ -30,6 +31,9 @@ def test_the_first_loss_is_that_of_guessing(seed: int) -> None:
 def test_softmax_is_stable_at_large_logits(dtype: type[np.floating]) -> None:
     o = np.array([[1000, -1000, 1000, 0], [-1000, -1000, -1000, -1000]], dtype)
     np.testing.assert_array_equal(output.softmax(o), [[0.5, 0, 0.5, 0], [0.25] * 4])
+    expected = np.array([[0, -2000, 0, -1000], [0] * 4], dtype) - np.log(np.array([[2], [4]], dtype))
+    np.testing.assert_array_equal(output.log_softmax(o), expected)
+    np.testing.assert_array_equal(sigmoid(o[0]), [1, 0, 1, 0.5])
 
 
 def test_the_loss_is_finite_where_p_underflows() -> None:
@@ -59,6 +63,8 @@ def argmax(o: Array) -> Array:
 @given(logits)
 def test_temperature_zero_and_the_first_of_top_k_are_the_argmax(o: Array) -> None:
     np.testing.assert_array_equal(SamplingParams(temperature=0).probabilities(o), argmax(o))
+    is_highest = o == o.max()
+    np.testing.assert_allclose(SamplingParams(temperature=1e-320).probabilities(o), is_highest / is_highest.sum())
     np.testing.assert_array_equal(SamplingParams(top_k=1).probabilities(o), argmax(o))
     np.testing.assert_array_equal(SamplingParams(top_p=0).probabilities(o), argmax(o))
 
@@ -95,6 +101,7 @@ def test_top_p_stops_where_the_sum_is_reached_exactly() -> None:
 def test_an_index_inverts_the_distribution_function(o: Array, sampling: SamplingParams, uniform: float) -> None:
     before, p, index = o.copy(), sampling.probabilities(o), sampling.sample(o, uniform)
     np.testing.assert_array_equal(o, before)
+    np.testing.assert_array_equal(sampling.probabilities(o.astype(np.float32)), p)  # they are always of float64
     assert p.min() >= 0
     assert p.sum() == pytest.approx(1, abs=tolerances.PROBABILITY)
     assert p[index] > 0

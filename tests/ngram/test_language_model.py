@@ -29,7 +29,7 @@ def counted(reset_at: int | None = None) -> NgramModel:
 
 
 @pytest.mark.parametrize("reset_at", [None, ALPHABET.characters.index("\n")])
-def test_a_stored_model_scores_as_the_counted_one(reset_at: int | None) -> None:
+def test_a_stored_model_scores_as_the_counted_one(reset_at: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     ngrams = counted(reset_at)
     loaded = restore_ngrams(describe_ngrams(ngrams), ngram_tensors(ngrams), ngrams.table.spec)
     for name, array in ngram_tensors(ngrams).items():
@@ -38,6 +38,8 @@ def test_a_stored_model_scores_as_the_counted_one(reset_at: int | None) -> None:
     log_q, _, _ = read(ngrams, np.zeros(ngrams.order, np.int32), X[:-1])
     np.testing.assert_allclose(losses, -log_q[np.arange(len(X) - 1), X[1:]], rtol=0, atol=tolerances.LOG_Q)
     assert losses.mean() < 0.5
+    monkeypatch.setattr(language_model, "MAX_LOG_Q", 50 * len(ALPHABET))  # in several parts
+    np.testing.assert_array_equal(language_model.compute_losses(loaded, X), losses)
 
 
 def test_every_command_has_the_highest_order(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import stat
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,21 +29,19 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_rename_is_synced_with_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[str] = []
-    rename = Path.replace
+def test_what_is_on_the_disk_when_it_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole files before one is renamed, and the directory after each removal and rename."""
+    synced: list[int | list[str]] = []
 
     def fsync(handle: int) -> None:
-        calls.append("directory" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")  # noqa: PTH112
-
-    def replace(path: Path, target: Path) -> Path:
-        calls.append("rename")
-        return rename(path, target)
+        found = os.fstat(handle)
+        names = sorted(path.name for path in tmp_path.glob("[!.]*"))
+        synced.append(names if stat.S_ISDIR(found.st_mode) else found.st_size)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(Path, "replace", replace)
-    replace_file(tmp_path / "file", b"data")
-    assert calls == ["file", "rename", "directory"]
+    (tmp_path / "c").touch()
+    replace_files({tmp_path / "a": b"data", tmp_path / "b": (b"mo", b"re.")}, remove=[tmp_path / "c"])
+    assert synced == [4, 5, [], ["a"], ["a", "b"]]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in directories")

@@ -82,11 +82,15 @@ def test_the_characters_of_the_model_are_kept(source: Run, min_count: int, added
 
 
 def test_characters_that_a_text_has_lost_are_dropped(source: Run) -> None:
-    run = train(
-        replace_rare(Corpus.from_text(NEW), 20), **EXACT | {"min_count": 20, "max_updates": 1}, init_from=source
-    )
+    options = EXACT | PRIOR | {"min_count": 20, "max_updates": 1}
+    run = train(replace_rare(Corpus.from_text(NEW), 20), **options, init_from=source)
     changed = ("added to", "'"), ("dropped from", "cm,dhr.")
     assert run.notices[-1] == "; ".join(f"{verb} the characters of the model: {text!r}" for verb, text in changed)
+    alphabet, ngrams = run.corpus.alphabet, run.state.parameters.ngrams
+    assert ngrams is not None
+    assert ngrams.pretrained is not None
+    after_t = ngram_counts(ngrams.pretrained).lookup((alphabet.characters.index("t"),), 0)[0]
+    assert after_t[len(alphabet) - 1] > 0  # "t," and "then" are counted as a "t" before an unknown character
 
 
 def test_the_rest_of_the_state_is_that_of_a_new_run(source: Run) -> None:

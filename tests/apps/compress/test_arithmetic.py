@@ -75,6 +75,14 @@ def test_the_unknown_symbol_is_coded_as_an_escape() -> None:
     assert with_unknown[3] == without[2] + without[3]
 
 
+def test_zeros_follow_a_payload() -> None:
+    beyond = np.full(1, 0xFFFF_FFFF, np.uint32)
+    state, symbols = np.array([0, 1 << 32], np.uint64), np.zeros(1, np.int64)
+    freqs = np.array([[0, (1 << FREQ_BITS) - 2]], np.float32)  # of the symbol 0 as small as can be
+    assert range_coder.decode(freqs, symbols, state, beyond[:0], 0) == 1
+    assert (symbols.tolist(), state.tolist()) == ([0], [0, 1 << 40])
+
+
 STEPS = st.lists(st.tuples(st.integers(0, 2**32), st.sampled_from([1, 8, 30, 200]), st.booleans()), max_size=60)
 
 

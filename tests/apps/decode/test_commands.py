@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from elman.apps.decode import commands
 from elman.network.output import log_softmax
 from support.cli import Command, assert_refused
 
@@ -47,7 +48,8 @@ def test_a_text_per_line(arguments: tuple[str, ...], command: Command) -> None:
     assert command("decode", "none", *arguments) == (0, "ab\nb a\n", "")
 
 
-def test_references_and_weights(command: Command) -> None:
+def test_references_and_weights(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "LINES_PER_CALL", 1)
     arguments = "decode", "none", "lines.npz", "--symbols", "symbols.txt", "--references", "references.txt"
     assert command(*arguments) == (0, "ab\nb a\n", "1 errors in 5 characters: CER 20.00%\n")
     ended = command(*arguments, "--json", "--choose-weights")

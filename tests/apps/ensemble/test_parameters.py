@@ -19,14 +19,17 @@ from support.tolerances import NAIVE
 K, T = 7, 9
 TEXT = np.random.RandomState(3).randint(0, K, 60).astype(np.uint8)
 X = np.random.RandomState(4).randint(0, K, T).astype(np.uint8)
-SIZES, WEIGHTS = (4, 6, 1), (0.5, 0.2, 0.4)
+WEIGHTS = 0.5, 0.2, 0.4
 
 
-def make_members(cell: str, layers: int, priors: Sequence[NgramModel | None]) -> list[tuple[Parameters, State]]:
+def make_members(
+    cell: str, layers: int, sizes: Sequence[int], priors: Sequence[NgramModel | None]
+) -> list[tuple[Parameters, State]]:
     generator = np.random.RandomState(5)
     members = []
-    for m, ngrams in zip(SIZES, priors, strict=True):
-        parameters = make_parameters(K, m, 0.5, generator, np.float64, cell, layers, ngrams=ngrams)
+    for m, ngrams in zip(sizes, priors, strict=True):
+        network = (cell, layers) if m else ("rnn", 1)  # of a model of counts alone, these need not agree
+        parameters = make_parameters(K, m, 0.5, generator, np.float64, *network, ngrams=ngrams)
         for array in parameters.values():
             array += generator.normal(0, 0.3, array.shape)
         members.append((parameters, state_of(parameters, generator.uniform(-1, 1, parameters.architecture.state_size))))
@@ -35,14 +38,17 @@ def make_members(cell: str, layers: int, priors: Sequence[NgramModel | None]) ->
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("with_prior", [(), (1,), (0, 1, 2)])
-def test_the_logits_are_the_weighted_sum(cell: str, layers: int, with_prior: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("sizes", "with_prior"), [((4, 6, 1), ()), ((4, 6, 1), (1,)), ((0, 6, 1), (0, 1, 2))])
+def test_the_logits_are_the_weighted_sum(
+    cell: str, layers: int, sizes: tuple[int, ...], with_prior: tuple[int, ...]
+) -> None:
     ngrams = count_ngrams(TEXT, NgramSpec(K, order=3))
-    members = make_members(cell, layers, [ngrams if n in with_prior else None for n in range(3)])
+    members = make_members(cell, layers, sizes, [ngrams if n in with_prior else None for n in range(3)])
     joined = join_parameters([parameters for parameters, _ in members], WEIGHTS)
     state = bptt.begin_text(joined, join_states([state for _, state in members], joined.architecture))
-    assert joined.architecture.m == sum(SIZES)
-    assert joined.architecture.shapes() == {name: array.shape for name, array in joined.items()}
+    net = joined.architecture
+    assert (net.m, net.cell, net.layers) == (sum(sizes), cell, layers)
+    assert net.shapes() == {name: array.shape for name, array in joined.items()}
     for _ in range(2):  # the state continues as those of the networks do
         o, state = bptt.logits(joined, state, X)
         results = [bptt.logits(*member, X) for member in members]

@@ -189,7 +189,7 @@ async def test_a_waiting_job_that_is_cancelled_is_not_generated(monkeypatch: pyt
     monkeypatch.setattr(batcher, "MAX_UNSENT", ENDLESS["max_tokens"])
     async with batching(tiny(), max_batch_size=1, **ENDLESS) as served:
         running = begin(served, max_tokens=ENDLESS["max_tokens"])
-        gone = [begin(served) for _ in range(10)]
+        gone = [begin(served, n=n) for n in (1, 1, 3, 5)]
         await until(lambda: served.batcher.waiting_count() == 10)
         for job in gone:
             job.fail(ClientDisconnect())

@@ -289,6 +289,15 @@ def test_numbers_that_are_not_finite() -> None:
         error_of(response, 500, "not_finite")
 
 
+def test_the_logarithm_of_a_probability_of_0() -> None:
+    model = random_model("abc")
+    model.parameters["V"][:] *= 1e6
+    with serving(model) as client:
+        (choice,) = complete(client, "abcabc", max_tokens=0, echo=True, logprobs=3)["choices"]
+        found = choice["logprobs"]["token_logprobs"][1:], *map(dict.values, choice["logprobs"]["top_logprobs"][1:])
+        assert [min(each) for each in found] == [-9999] * 6
+
+
 def test_what_is_not_served(client: httpx.Client) -> None:
     error = error_of(post(client, model="sunny", prompt="the "), 404, "model_not_found")
     assert (error["param"], error["message"]) == ("model", "model 'sunny' not found (available: stormy)")

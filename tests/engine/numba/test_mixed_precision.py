@@ -67,6 +67,32 @@ def pack(B: Array, transposed: bool = False) -> NDArray[np.uint32]:
     return packed
 
 
+COLUMNS = simd.BYTES // PAIRS.itemsize
+
+
+@pytest.mark.parametrize(
+    ("name", "target_row", "shape"),
+    [
+        ("_round_rows", (16,), (5, COLUMNS, 5)),
+        ("_round_columns", (COLUMNS,), (COLUMNS, 5, COLUMNS)),
+        ("_round_transposed", (), (5, 5, COLUMNS)),
+        ("_pack_column_pairs", (16,), (COLUMNS, 5, COLUMNS)),
+    ],
+)
+def test_the_terms_that_amx_has_more_are_zero(
+    monkeypatch: pytest.MonkeyPatch, name: str, target_row: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    """As the interpreter computes them, on any processor: three pairs of five numbers, for sixteen terms."""
+    monkeypatch.setattr(panels, "PAIR_TERMS", 16)
+    for step in ("even_terms", "round_pair", "_clear_terms"):
+        monkeypatch.setattr(panels, step, getattr(panels, step).py_func)
+    target, ones = np.full(16 * COLUMNS, 7, np.uint32), np.ones(5 * COLUMNS, np.float32)
+    getattr(panels, name).py_func(target, 0, *target_row, ones, 0, *shape)
+    sums = target.reshape(COLUMNS, 16) if target_row == (16,) else target.reshape(16, COLUMNS).T
+    assert sums[:, :3].all()
+    assert not sums[:, 3:].any()
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(("rows", "depth", "columns"), [(1, 7, 16), (4, 1, 40), (16, 256, 96), (200, 33, 72)])
 def test_a_product_is_that_of_rounded_factors(rows: int, depth: int, columns: int, transposed: bool) -> None:
