@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.cli.display import show_progress
+from elman.cli.display import TrainingDisplay, show_progress
 from elman.compilation import COMPILATION
 from elman.engine import COMPILING
 from support.cli import exit_code
@@ -70,6 +70,13 @@ def test_a_terminal_gets_a_bar_that_disappears(monkeypatch: pytest.MonkeyPatch) 
     assert "\x1b[2K" in last  # the line is erased
     assert not re.search(r"\w{5}", last)
     assert "checking [b]" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_warning_of_a_training(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
+    with TrainingDisplay(quiet=quiet) as display:
+        display.on_warning("it is not well")
+    assert capsys.readouterr().err == ("" if quiet else "warning: it is not well\n")
 
 
 @pytest.mark.parametrize("quiet", [False, True])

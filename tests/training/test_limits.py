@@ -134,12 +134,13 @@ def validations_of(
     return times
 
 
-def test_the_budget_includes_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(lambda n: 0.01, prepared=5.0)
+@pytest.mark.parametrize("prepared", [0.0, 5.0])  # far from and near to half of the budget, which updates have anyway
+def test_the_budget_includes_everything(monkeypatch: pytest.MonkeyPatch, prepared: float) -> None:
+    machine = Machine(lambda n: 0.01, prepared=prepared)
     times = validations_of(machine, monkeypatch, 0.2)
     run = run_on(machine, monkeypatch, max_seconds=20.0, validation=0.2)
     assert machine.now == pytest.approx(20.0, abs=0.2)
-    assert run.state.seconds == pytest.approx(15.0 - 0.2 * len(times), abs=0.2)
+    assert run.state.seconds == pytest.approx(20.0 - prepared - 0.2 * len(times), abs=0.2)
     assert run.state.spent == pytest.approx(20.0, abs=0.2)
     tenth = run.state.update // 10
     assert all(abs(end - run.state.update) < 0.1 * run.state.update for n, end in machine.ends if n > 3 * tenth)

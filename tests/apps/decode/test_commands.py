@@ -35,6 +35,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("references.txt").write_text("ab\nb b\n")
 
 
+glob = Path.glob
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -44,7 +47,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("folder/a.npy", "folder/b.npy", "--symbols", "symbols.txt", "--hotword", "ab"),
     ],
 )
-def test_a_text_per_line(arguments: tuple[str, ...], command: Command) -> None:
+def test_a_text_per_line(arguments: tuple[str, ...], command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "glob", lambda *each: sorted(glob(*each), reverse=True))  # as a file system lists them
     assert command("decode", "none", *arguments) == (0, "ab\nb a\n", "")
 
 

@@ -15,12 +15,13 @@ from numba import njit
 from numba.core import cgutils
 from numpy.typing import NDArray
 
-from elman.engine.numba import online_rnn, simd, tile, vector
+from elman.engine.numba import layout, online_rnn, simd, tile, vector
 from elman.jit import kernel
 from elman.network import Optimizer, output
 from elman.network.optimizer import EPSILON
-from elman.network.parameters import Arrays
+from elman.network.parameters import Architecture, Arrays
 from support import tolerances as tolerances
+from support.cells import COMPILED_CELLS
 
 Dtype = type[np.floating]
 Values = NDArray[np.floating]
@@ -32,6 +33,17 @@ GUARD = 77.0
 def units(dtype: Dtype, n: float) -> float:
     """Return n machine epsilons."""
     return n * float(np.finfo(dtype).eps)
+
+
+@both_dtypes
+@pytest.mark.parametrize("cell", COMPILED_CELLS)
+def test_every_array_begins_at_a_whole_vector(dtype: Dtype, cell: str) -> None:
+    kind = np.dtype(dtype)
+    made = layout.make_layout(Architecture(7, 5, cell, 2, order=3), kind, 4)
+    s = made.sizes
+    places = [*made.offsets.ravel(), s.V, s.c, s.alpha, s.V_forward, s.V_backward, s.c_padded, s.m_row, s.K_row]
+    assert {int(place) % layout.row_multiple(kind) for place in places} == {0}
+    assert {simd.aligned_zeros(n, kind).ctypes.data % simd.CACHE_LINE for n in range(1, 9)} == {0}
 
 
 def vector_function(name: str) -> Any:
