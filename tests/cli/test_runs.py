@@ -1,6 +1,8 @@
 """``elman runs``, and the commands that take directories of runs."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from statistics import mean, stdev
@@ -186,6 +188,24 @@ def test_runs_are_removed(two_texts: Path, command: Command, monkeypatch: pytest
         "runs/short/notes.txt"
     ]
     assert [row["run"] for row in elman.list_runs("runs")] == ["runs/names"]
+
+
+def test_a_removal_that_fails_at_its_end_is_an_error_and_can_be_repeated(
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = os.unlink
+
+    def fail(path: Path) -> None:
+        if path.name == ".lock":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        unlink(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fail)
+        assert_refused(command("runs", "rm", "--yes", "run"), "cannot write in 'run' (Input/output error)")
+    assert [path.name for path in run.iterdir()] == [".lock"]
+    assert command("runs", "rm", "--yes", "run").code == 0
+    assert not run.exists()
 
 
 def test_no_runs_are_an_empty_table(tmp_path: Path, command: Command) -> None:

@@ -2,7 +2,6 @@
 
 import ast
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,20 +193,6 @@ def assert_same_table(ngrams: NgramModel | None, expected: NgramModel) -> None:
     tensors, others = ngram_tensors(ngrams), ngram_tensors(expected)
     for name, array in tensors.items():
         np.testing.assert_array_equal(array, others[name])
-
-
-def test_a_table_is_mapped_into_memory(corpus: Corpus, tmp_path: Path) -> None:
-    """So processes that load the same model share it."""
-    checkpoint = trained_with_prior(corpus)
-    (tmp_path / "n").write_bytes(checkpoint.selected.serialize())
-    ngrams = load_network(tmp_path / "n").parameters.ngrams
-    assert ngrams is not None
-    for array in ngrams.table.arrays().values():
-        assert not array.flags.writeable
-        base = array
-        while isinstance(base.base, np.ndarray):
-            base = base.base
-        assert os.name == "nt" or isinstance(base, np.memmap)
 
 
 def altered(corpus: Corpus, tmp_path: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Path:

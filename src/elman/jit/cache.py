@@ -216,11 +216,14 @@ def store_kernel(stored: StoredKernel) -> None:
     """Store a kernel, if it can be; the file is complete at any time."""
     path = kernel_path(stored.name, stored.kinds)
     if path is not None:
-        partial = path.with_suffix(f".{secrets.token_hex(4)}")
-        with suppress(OSError):
+        fields, partial = stored._asdict(), path.with_suffix(f".{secrets.token_hex(4)}")
+        size, parts = len(stored.code), fields.pop("code") + fields.pop("numba")
+        description = json.dumps(fields | {"size": size, "digest": hashlib.sha256(parts).hexdigest()}).encode()
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            fields = stored._asdict()
-            size, parts = len(stored.code), fields.pop("code") + fields.pop("numba")
-            description = json.dumps(fields | {"size": size, "digest": hashlib.sha256(parts).hexdigest()}).encode()
             partial.write_bytes(description + b"\n" + parts)
             partial.replace(path)
+        except OSError:  # the disk may be full
+            _warn_of_cache()
+            with suppress(OSError):
+                partial.unlink()

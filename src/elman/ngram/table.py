@@ -1,4 +1,4 @@
-"""The counts of an n-gram model as a table: packed arrays that can be memory-mapped, the same on every machine.
+"""The counts of an n-gram model as a table: packed arrays, the same on every machine.
 
 K  size of the alphabet       n  order: the length of the longest context
 s  a string of 1 … n + 1 characters: a context, and the character that follows it
@@ -218,7 +218,7 @@ _NO_TRIE = "its n-gram counts are not a trie"
 def check_table(table: NgramTable) -> None:
     """Check that the arrays of a table fit one another, and are a trie of strings of up to n + 1 characters.
 
-    It is read in chunks: a table may be larger than the memory.
+    It is read in chunks: what is unpacked of a large one would be many times its size.
     """
     K, strings, contexts, width = table.spec.K, table.nodes - 1, table.contexts, symbol_bits(table.spec.K)
     bits = strings * (width + CODE_BITS), contexts * CODE_BITS, strings + contexts

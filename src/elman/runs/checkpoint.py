@@ -137,7 +137,7 @@ def load_network(path: Path) -> Snapshot:
 
 def _load(path: Path) -> Checkpoint | Snapshot:
     """Return the checkpoint of a run, or the network of a file of its own."""
-    json_text, tensors = read_tensors(path, PREFIX)
+    json_text, tensors = read_tensors(path)
     try:
         description = dict(parse_strict_json(json_text))
         check_format(path, description)

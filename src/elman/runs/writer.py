@@ -209,11 +209,13 @@ def report_errors(directory: Path) -> Iterator[None]:
 def require_removable(path: Path) -> None:
     """Raise ElmanError if there is no run, or if it is being trained."""
     files = RunDirectory(path)
-    if not files.holds_run():
+    is_rest = files.is_empty() and not exists(path / MANIFEST)  # of a removal that was interrupted
+    if not is_rest and not files.holds_run():
         raise ElmanError(f"{quote(path)} contains no run")
     if DirectoryLock(path).is_held():
         raise LockedError(f"the run in {quote(path)} is being trained: stop it first")
-    _require_own_checkpoint(files)
+    if not is_rest:
+        _require_own_checkpoint(files)
 
 
 def remove_run(path: Path) -> None:
@@ -225,8 +227,9 @@ def remove_run(path: Path) -> None:
         with report_errors(path):
             for name in reversed(FILES):
                 (path / name).unlink(missing_ok=True)
-    with suppress(OSError):
+    with report_errors(path):
         (path / LOCK).unlink(missing_ok=True)
+    with suppress(OSError):  # it contains others
         path.rmdir()
 
 

@@ -62,24 +62,28 @@ def replace_file(path: Path, data: Data) -> None:
     replace_files({path: data})
 
 
-def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = ()) -> None:
-    """Replace files as by `replace_file`, one after the other, once all of them are written and others removed."""
-    suffix = f".{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
-    partials = {path: path.parent / f".{path.name}{suffix}" for path in contents}
+def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = (), place: str = "") -> None:
+    """Replace files as by `replace_file`, one after the other, once all of them are written and others removed.
+
+    An error suggests another `place`, by default another ``--out``.
+    """
+    partials = {path: path.parent / f".elman-{os.getpid()}-{secrets.token_hex(4)}{PARTIAL_SUFFIX}" for path in contents}
+    for directory in {path.parent for path in contents}:
+        _remove_abandoned(directory)
     try:
         for path, partial in partials.items():
-            with _report_errors(path), partial.open("xb") as file:  # with the permissions of any new file
+            with _report_errors(path, place), partial.open("xb") as file:  # with the permissions of any new file
                 if path.is_dir() and not path.is_symlink():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
                 file.writelines(_pieces(contents[path]))
                 file.flush()
                 os.fsync(file.fileno())
         for path in remove:
-            with _report_errors(path):
+            with _report_errors(path, place):
                 path.unlink(missing_ok=True)
                 sync_directory(path.parent)
         for path, partial in partials.items():
-            with _report_errors(path):
+            with _report_errors(path, place):
                 partial.replace(path)
                 sync_directory(path.parent)
     finally:
@@ -88,19 +92,32 @@ def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = ())
                 partial.unlink()
 
 
+def _remove_abandoned(directory: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote to a directory."""
+    if os.name != "posix":  # elsewhere the signal would end the process
+        return
+    for path in directory.glob(f".elman-*{PARTIAL_SUFFIX}"):
+        with suppress(OSError, ValueError, OverflowError):  # another may have removed it; it may have any name
+            try:
+                os.kill(int(path.name.split("-")[1]), 0)
+            except ProcessLookupError:
+                path.unlink()
+
+
 def _pieces(data: Data) -> Iterable[bytes | memoryview]:
     return (data,) if isinstance(data, bytes) else data
 
 
-def _report_errors(path: Path) -> AbstractContextManager[None]:
+def _report_errors(path: Path, place: str = "") -> AbstractContextManager[None]:
     return report_system_errors(
-        f"write {quote(path)}", lambda error: f"{suggest_write_remedy(error)}; an existing file is left unchanged"
+        f"write {quote(path)}",
+        lambda error: f"{suggest_write_remedy(error, place)}; an existing file is left unchanged",
     )
 
 
-def suggest_write_remedy(error: OSError) -> str:
-    """Return what to do about an output that cannot be written, after a colon."""
-    return f": {'free disk space or ' if error.errno in _FULL else ''}choose another {option.out}"
+def suggest_write_remedy(error: OSError, place: str = "") -> str:
+    """Return what to do about an output that cannot be written, after a colon: choose another place or ``--out``."""
+    return f": {'free disk space or ' if error.errno in _FULL else ''}choose another {place or option.out}"
 
 
 def sync_directory(directory: Path) -> None:

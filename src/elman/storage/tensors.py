@@ -23,7 +23,6 @@ SUFFIX = ".safetensors"
 _MAX_HEADER = 100_000_000  # bytes of the header of a safetensors file at most, by its specification
 _TYPES = ("U64", "I64", "F64", "F32", "U32", "I32", "F16", "U16", "I16", "I8", "U8")
 """Types of arrays, as safetensors calls them, in the order of the arrays in a file."""
-_MAPPED = ("I64", "I32")  # those of arrays that are mapped
 
 
 def serialize_tensors(description: str, tensors: dict[str, Array]) -> list[bytes | memoryview]:
@@ -46,11 +45,8 @@ def serialize_tensors(description: str, tensors: dict[str, Array]) -> list[bytes
     return [len(encoded).to_bytes(8, "little"), encoded, *pieces]
 
 
-def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
-    """Return the description, as JSON, and the arrays of a file of `serialize_tensors`.
-
-    Those whose names begin with `mapped`, if it is not empty, are read-only, and shared by the processes that read it.
-    """
+def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
+    """Return the description, as JSON, and the arrays of a file of `serialize_tensors`."""
     remedy = "pass a run directory written by elman train"
     try:
         with require_regular_file(path).open("rb") as file:  # once: another process may replace it meanwhile
@@ -60,7 +56,7 @@ def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
                 # Arrays follow each other, so that those of a small file cannot take more memory than it has bytes.
                 if start + entry["data_offsets"][0] != end:
                     raise ValueError("an array does not begin where the one before ends")
-                tensors[name] = _read_tensor(file, end, entry, is_mapped=bool(mapped) and name.startswith(mapped))
+                tensors[name] = _read_tensor(file, end, entry)
                 end += tensors[name].nbytes
             if end != os.fstat(file.fileno()).st_size:
                 raise ValueError("there is no array at its end")
@@ -88,17 +84,15 @@ def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], int]:
     return parse_strict_json(file.read(size).decode()), 8 + size
 
 
-def _read_tensor(file: IO[bytes], start: int, entry: dict[str, Any], *, is_mapped: bool) -> NDArray[Any]:
+def _read_tensor(file: IO[bytes], start: int, entry: dict[str, Any]) -> NDArray[Any]:
     """Return the array that begins at a position of a file, whose entry in the header need not be valid."""
+    # It is a copy, and so is what the digest is of: an array mapped from a file would change when that is overwritten.
     kind, shape = entry["dtype"], tuple(require_int(n, "a length") for n in entry["shape"])
     dtype, count = np.dtype(f"<{kind[0].lower()}{int(kind[1:]) // 8}"), math.prod(shape)
     first, last = entry["data_offsets"]
     size = count * dtype.itemsize
     if kind not in _TYPES or last - first != size or start + size > os.fstat(file.fileno()).st_size:
         raise ValueError("an array is not of its type or shape")
-    # Windows replaces no file that is mapped.
-    if is_mapped and count and kind in _MAPPED and start % dtype.itemsize == 0 and os.name != "nt":
-        return np.asarray(np.memmap(file, dtype, "r", start, shape))
     file.seek(start)
     array = np.fromfile(file, dtype, count).reshape(shape)
     return array.astype(dtype.newbyteorder("="), copy=False)

@@ -217,14 +217,19 @@ def test_a_submission_that_cannot_be_read_is_an_error_of_one_line(kit: Path, sub
     assert error.startswith("error: ")
 
 
-def test_a_full_disk_is_an_error_of_the_folder(
+def test_a_full_disk_is_an_error_of_the_file_and_nothing_is_written(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_text(path: Path, *_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", path)
+    def fail(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", write_text)
-    assert f"cannot write '{tmp_path}'" in command("course", tmp_path).err
+    monkeypatch.setattr(os, "fsync", fail)
+    remedy = "free disk space or choose another folder"
+    assert (
+        f"cannot write '{tmp_path / 'assignment.ipynb'}' (No space left on device): {remedy}"
+        in command("course", tmp_path).err
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_work_of_a_student_is_not_replaced(tmp_path: Path, command: Command) -> None:

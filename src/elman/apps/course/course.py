@@ -11,6 +11,7 @@ from typing import Any
 
 from elman.apps.course.faults import FUNCTIONS, KIT, SECOND, read_solution
 from elman.errors import ElmanError, quote, report_system_errors
+from elman.storage import read_regular_file, replace_files
 
 BLANK = "    raise NotImplementedError\n"
 STUDENT = ("handout.md", "unrolled.svg", "assignment.py", "assignment.ipynb")  # the files that students get
@@ -26,15 +27,14 @@ def write_course(folder: Path, *, student: bool = False) -> list[Path]:
         given = "".join(f"\n\n{read_solution()[name]}\n" for name in ("forward", "gradient_error"))
         texts[f"solution_{cell}.py"] += given
         texts[f"assignment_{cell}.py"] = make_assignment(texts[f"solution_{cell}.py"].removesuffix(given)) + given
-    paths = [folder / name for name in sorted(texts) if not student or name in STUDENT]
+    files = {folder / name: texts[name].encode() for name in sorted(texts) if not student or name in STUDENT}
     with report_system_errors(f"write {quote(folder)}"):
         folder.mkdir(parents=True, exist_ok=True)
-        for path in paths:
-            if path.is_symlink() or (path.exists() and path.read_text("utf-8", "replace") != texts[path.name]):
+        for path, data in files.items():
+            if path.is_symlink() or (path.exists() and read_regular_file(path) != data):
                 raise ElmanError(f"{quote(path)} already exists: move it, or write into another folder")
-        for path in paths:
-            path.write_text(texts[path.name], "utf-8")
-    return paths
+    replace_files(files, place="folder")
+    return [*files]
 
 
 def make_assignment(solution: str) -> str:
