@@ -13,7 +13,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import elman
-from elman.apps.explain.explanation import dequantize
 from elman.text import read_corpus
 
 BASE = {
@@ -136,19 +135,6 @@ def overfitting(axes, seed=400):
     return {"best": loss.min(), "last": loss[-1], "training": run.metrics[-1].loss}
 
 
-# %% What a hidden unit tracks: of all units of an LSTM and all features, the pair that agrees best
-def unit(axes, seed=400, start=4000, end=4150):
-    text = read_corpus("python-docs").text
-    model = train(elman.Corpus.from_text(text[:-20_000]), 1500, cell="lstm", hidden_size=96, seed=seed).model
-    page = elman.explain(text[-20_000:], model)
-    probe = max(page.probes, key=lambda probe: max([best.score - best.baseline for best in probe.best], default=0))
-    best, values = probe.best[0], np.asarray(probe.values[start:end], float)
-    axes.fill_between(range(end - start), values / max(1, values.max()), color="0.88")
-    axes.plot(dequantize(page.explanation.quantized[start:end, best.unit]), linewidth=1)
-    axes.set(xlabel="character", ylabel="activation", title=f"unit {best.unit}; grey: {probe.feature.name}")
-    return {"feature": probe.feature.name, "score": best.score, "baseline": best.baseline}
-
-
 # %% Exposure bias: after the 300 characters of a repeated text, the network reads it again, or what it writes itself
 def predict(model, texts, steps, reads_text):
     """Return the fraction of right predictions after each step; `texts` has a row per step, and repeats."""
@@ -173,7 +159,7 @@ def exposure(axes, seed=400, period=300):
 
 
 EXPERIMENTS = (
-    truncation, gradient_flow, clipping, optimizers, temperature, gap, overfitting, unit, exposure,
+    truncation, gradient_flow, clipping, optimizers, temperature, gap, overfitting, exposure,
 )  # fmt: skip
 
 
