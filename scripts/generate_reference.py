@@ -126,12 +126,6 @@ SETTINGS = "**Training**: the options of this group of [`elman train`](#elman-tr
 SCORES = "../how_to/evaluate_and_score.md#score-lines"
 
 
-def presets() -> str:
-    """Return the table of presets."""
-    rows = ([code(name), preset.summary] for name, preset in PRESETS.items())
-    return table(["preset", "network, time on two CPU cores, loss"], rows)
-
-
 def settings() -> str:
     """Return the settings in which presets differ, those of the first being the defaults, and the other settings.
 
@@ -326,7 +320,6 @@ GENERATORS: tuple[Callable[[], str], ...] = (
     lab,
     loggers,
     metrics_columns,
-    presets,
     prometheus_metrics,
     sampling_options,
     settings,
