@@ -242,10 +242,9 @@ def losses() -> Rows:
     rows = []
     for one in sorted(_stored(*titles), key=lambda one: (list(titles).index(one["data"]), one["seconds"])):
         title = titles[one["data"]] + (f", {one['names']}" if "names" in one else "")
-        unit = f"{one['nats']:.3f} nats" if "nats" in one else f"{one['static']:.3f} bits"
-        adaptive = f"{one['mixture']:.3f} bits" if "mixture" in one else ""
+        static, adaptive = (f"{one[mode]:.3f}" if mode in one else "" for mode in ("static", "mixture"))
         chip = "Xeon" if "Xeon" in one["processor"] else one["processor"]
-        rows.append([title, _budget(one), f"{one['parameters']:,}", f"{one['epochs']:.1f}", unit, adaptive, chip])
+        rows.append([title, _budget(one), f"{one['parameters']:,}", f"{one['epochs']:.1f}", static, adaptive, chip])
     return ["test set", "`--max-seconds`", "weights", "epochs", "static", "adaptive", "processor"], rows
 
 

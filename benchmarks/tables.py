@@ -399,7 +399,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "presets_compared": presets_compared,
     "busy": busy,
     "growth": growth,
-    "published": lambda: f"{table(*published.losses())}\n\nPer character, on two cores.",
+    "published": lambda: table(*published.losses()),
     "published_molecules": lambda: table(*published.molecules()),
     "published_logs": lambda: table(*published.logs()),
     "sampling": sampling,
