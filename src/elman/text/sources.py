@@ -29,7 +29,7 @@ from types import SimpleNamespace
 from typing import IO, Any, Literal, cast
 
 from elman.errors import MAX_SHOWN, ElmanError, quote, report_system_errors, shorten
-from elman.storage import cache_dir, exists, is_directory, make_absolute
+from elman.storage import cache_dir, is_directory, make_absolute
 
 Source = str | os.PathLike[str] | IO[bytes] | IO[str]
 """A file, directory, glob pattern, open file, ``-`` or built-in text; see `elman.text.read_corpus`."""
