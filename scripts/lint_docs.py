@@ -47,8 +47,8 @@ def check_links(root: Path) -> Iterator[str]:
 def check_readme(root: Path) -> Iterator[str]:
     """It is short, and its images have an alternative text."""
     text = (root / "README.md").read_text("utf-8")
-    if (words := len(text.split())) > 900:
-        yield f"README.md: {words} words; at most 900"
+    if (words := len(text.split())) > 650:
+        yield f"README.md: {words} words; at most 650"
     for alternative, image in re.findall(r"!\[(.*?)\]\((.*?)\)", text):
         if len(alternative) <= 20:
             yield f"README.md: {image} needs an alternative text"

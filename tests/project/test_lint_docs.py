@@ -55,7 +55,7 @@ def test_a_project_without_faults(tmp_path: Path) -> None:
         ("README.md", "a.png", "b.png", "README.md: links to b.png, which does not exist"),
         ("README.md", "docs/page.md", "docs/none.md", "README.md: cites docs/none.md, which does not exist"),
         ("examples/one.ipynb", "page.md", "none.md", "examples/one.ipynb: links to ../docs/none.md, which"),
-        ("README.md", "docs", "word " * 900 + "docs", "README.md: 907 words; at most 900"),
+        ("README.md", "docs", "word " * 650 + "docs", "README.md: 657 words; at most 650"),
         ("README.md", "The loss of three networks", "Loss", "README.md: a.png needs an alternative text"),
         ("docs/how_to/generate_text.md", "--min-p", "", "docs/how_to/generate_text.md: --min-p is not described"),
         ("examples/one.ipynb", '"execution_count": 1', '"execution_count": 2', "examples/one.ipynb: not executed once"),

@@ -22,6 +22,7 @@ from support.state import ROOT, TEXT
 DOCS = ROOT / "docs"
 SMALL: dict[str, Any] = {"hidden_size": 4, "layers": 1, "engine": "numpy", "seq_length": 5, "batch_size": 1}
 PLAY = (TEXT + "ROMEO: But soft, what light through yonder window breaks? To be, or not to be\n") * 20
+NAMES = "\n".join(first + second + third for first in "abel" for second in "elan" for third in "nora") 
 NOT_RUN = ("python3 -m venv", "pip install", "elman serve")
 """The environment and the server, which tests of their own set up."""
 
@@ -51,8 +52,9 @@ def test_the_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         if not line or line.startswith(NOT_RUN):
             continue
         program, *words = shlex.split(line)
-        if program == "curl":  # -o FILE ADDRESS
-            Path(words[1]).write_text(PLAY, "utf-8")
+        if program == "curl":  # -o FILE ADDRESS, or -LO ADDRESS
+            name = words[1].rpartition("/")[2]
+            Path(name).write_text(NAMES if name == "names.txt" else PLAY, "utf-8")
         elif program in ("head", "tail"):
             subprocess.run(line, shell=True, check=True)
         else:
