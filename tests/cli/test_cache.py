@@ -1,6 +1,8 @@
 """``elman cache``, and the warning of a cache that cannot be written."""
 
+import errno
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 import elman
-from elman.jit.cache import _warn_of_cache, find_digest
+from elman.jit.cache import StoredKernel, _warn_of_cache, find_digest, store_kernel
 from support.cli import Command
 
 
@@ -88,6 +90,20 @@ def test_an_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.warns(RuntimeWarning, match=expected) as seen:
         assert [read_digest(module) for module in (MODULE, "elman.ngram.kernels")] == [None, None]
     assert len(seen) == 1
+
+
+def test_a_cache_on_a_full_disk_is_reported_and_gets_no_partial_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.warns(RuntimeWarning, match="every command compiles them again: set ELMAN_CACHE to a folder"):
+        store_kernel(StoredKernel(f"{MODULE}:count", (), "", [], [], "", "", "", b"code", b"numba"))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_cache_that_others_have_filled_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

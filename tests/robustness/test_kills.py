@@ -201,6 +201,15 @@ def test_other_limits_hold_though_it_is_killed(corpus: Corpus, tmp_path: Path, m
     assert left(tmp_path / "run") == left(tmp_path / "whole")
 
 
+def test_a_longer_run_that_is_killed_before_its_plot_has_none_of_the_shorter(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **EXACT, max_updates=9, out=tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        kill_at(patch, 1, "before", [(loop, "save_plot")])
+        with pytest.raises(Killed):
+            train(corpus, resume=True, max_updates=20, out=tmp_path)
+    assert not (tmp_path / PLOT).exists()
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_killed_replacement_is_one_of_both_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     """Killed before and after every call that changes a directory: never one of them with files of the other."""

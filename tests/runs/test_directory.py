@@ -1,5 +1,6 @@
 """The run directory: its files and manifest, a run that replaces another, and one writer at a time."""
 
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -102,6 +104,21 @@ def test_a_damaged_run_is_replaced_but_no_other_file(corpus: Corpus, tmp_path: P
     assert checkpoint.read_bytes() == b"damaged"
     (tmp_path / "kept.json").rename(tmp_path / "run.json")
     assert_saved(tmp_path, train(corpus, **OPTIONS, out=tmp_path, overwrite=True))
+
+
+def test_a_record_that_cannot_be_read_is_not_taken_for_one_that_is_lost(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(corpus, **OPTIONS, out=tmp_path)
+    with monkeypatch.context() as patch:
+        error = OSError(errno.EIO, os.strerror(errno.EIO))
+        patch.setattr("elman.runs.directory.read_regular_file", Mock(side_effect=error))
+        with pytest.raises(
+            ElmanError, match=r"run\.json' cannot be read as run\.json \(\[Errno 5\] Input/output error\)"
+        ):
+            elman.export(tmp_path, tmp_path / "page.html")  # which names the text
+    (tmp_path / "run.json").unlink()
+    elman.export(tmp_path, tmp_path / "page.html")
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from elman.cli import main
-from elman.runs.directory import RunDirectory
+from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
 from elman.storage.tensors import read_tensors
 from support.state import TEXT
 
@@ -59,7 +59,15 @@ STAGED = ("report", "sweep", "train")
 """Commands that save their progress: a file they leave may be an earlier one than at the end, but is complete."""
 APPENDED = ("metrics.csv", "metrics.jsonl", "samples.jsonl", "study.db", "study.db-journal", "workers.log")
 """Files whose last line or transaction may be incomplete; their readers leave that out."""
-TIMED = ("report.html", "report.md", "trials.csv", "metrics.jsonl", "study.db-journal", "workers.log")
+TIMED = (
+    "report.html",
+    "report.md",
+    "smooth_loss.svg",
+    "complete_run.svg",
+    "trials.csv",
+    "metrics.jsonl",
+    "workers.log",
+)
 ENDINGS = {".html": b"</html>", ".png": b"IEND\xaeB`\x82", ".svg": b"</svg>", ".md": b"\n", ".csv": b"\n"}
 CALLS = ("open", "write", "fsync", "rename", "mkdir", "unlink", "close")  # in the order of `faults.c`
 KILL, SHORT = -1, -2
@@ -128,7 +136,7 @@ def read_file(path: Path) -> Any:
     """Return the contents of a complete file, or "incomplete"."""
     data = path.read_bytes()
     try:
-        if path.suffix == ".safetensors":
+        if path.name in (CHECKPOINT, BEST):
             text, tensors = read_tensors(path)
             description = json.loads(text)
             for name in ("seconds", "spent"):
@@ -145,15 +153,7 @@ def read_file(path: Path) -> Any:
         return "incomplete"
     if not data.rstrip(b"\n").endswith(ENDINGS.get(path.suffix, b"").rstrip(b"\n")):
         return "incomplete"
-    is_timed = path.name in (
-        "report.html",
-        "report.md",
-        "trials.csv",
-        "metrics.jsonl",
-        "study.db-journal",
-        "workers.log",
-    )
-    return "complete" if is_timed else data
+    return "complete" if path.name in TIMED else data
 
 
 def without_times(value: Any) -> Any:
@@ -260,8 +260,11 @@ def write_template(shim: ctypes.CDLL, folder: Path) -> None:
         assert (ended := run(shim, folder, line)).code == 0, (line, ended)
 
 
-def prepare() -> None:
-    """Import what the commands do, and leave out what takes long and writes nothing."""
+def prepare(shim: ctypes.CDLL) -> None:
+    """Import what the commands do, and leave out what takes long and writes nothing.
+
+    Trials are trained here, without faults: they are processes of their own, and one whose disk fails has failed.
+    """
     import matplotlib.figure  # noqa: F401
     import onnx  # noqa: F401
 
@@ -270,7 +273,15 @@ def prepare() -> None:
     from support.sweeps import train_here
 
     pipeline.REPORTED = [(2, 2, 2, pipeline.REPORTED[0][3])]  # type: ignore[assignment]
-    Objective.train_once = train_here  # type: ignore[method-assign]
+
+    def train_without_faults(objective: Objective, trial: Any) -> dict[str, Any]:
+        shim.fault_pause(1)
+        try:
+            return train_here(objective, trial)
+        finally:
+            shim.fault_pause(0)
+
+    Objective.train_once = train_without_faults  # type: ignore[method-assign]
 
 
 def inject_all(shim: ctypes.CDLL, folder: Path, number: int, only: Sequence[str] = ()) -> dict[str, Any]:
@@ -294,5 +305,5 @@ def inject_all(shim: ctypes.CDLL, folder: Path, number: int, only: Sequence[str]
 if __name__ == "__main__":
     path, count, *only = sys.argv[1:]
     with tempfile.TemporaryDirectory() as temporary:
-        prepare()
-        print(json.dumps(inject_all(ctypes.CDLL(path), Path(temporary), int(count), only)))
+        prepare(shim := ctypes.CDLL(path))
+        print(json.dumps(inject_all(shim, Path(temporary), int(count), only)))

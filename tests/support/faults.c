@@ -18,7 +18,7 @@ enum call { OPEN, WRITE, FSYNC, RENAME, MKDIR, UNLINK, CLOSE, CALLS };
 enum { KILL = -1, SHORT = -2 };
 
 static char folder[4096];
-static int chosen = -1, fault, stays; /* the call, the error it ends with or one of the above, for all later ones, too */
+static int pauses, chosen = -1, fault, stays; /* the call, the error it ends with or one of the above, for all later ones, too */
 static long at, counts[CALLS];
 
 void fault_arm(const char *path, int call, long number, int what, int lasts) {
@@ -26,6 +26,8 @@ void fault_arm(const char *path, int call, long number, int what, int lasts) {
     chosen = call, at = number, fault = what, stays = lasts;
     memset(counts, 0, sizeof counts);
 }
+
+void fault_pause(int on) { pauses = on; }
 
 long fault_count(int call) { return counts[call]; }
 
@@ -46,7 +48,7 @@ static int is_open_there(int fd) {
 
 /* Count a call; return the fault if it is the chosen one. */
 static int meets(enum call call, int concerned) {
-    if (!concerned) return 0;
+    if (!concerned || pauses) return 0;
     long number = __sync_add_and_fetch(&counts[call], 1);
     if ((int)call != chosen || (stays ? number < at : number != at)) return 0;
     if (fault == KILL) raise(SIGKILL);

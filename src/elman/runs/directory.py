@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -39,6 +40,8 @@ METRICS, SAMPLES = LOGGERS["csv"].target, LOGGERS["samples"].target
 PLOT, LOCK = "smooth_loss.png", ".lock"
 FILES = (CHECKPOINT, BEST, METRICS, SAMPLES, MANIFEST)
 """The files of a run directory that cannot be made again without training."""
+_NOT_A_FILE = (errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ENOTDIR, errno.ELOOP)
+"""Errors of the system for what cannot be the file of a run."""
 _T = TypeVar("_T")
 _Record = TypeVar("_Record", Metrics, Sample)
 
@@ -217,7 +220,9 @@ class RunDirectory:
         """Return the same; None if it is lost or damaged, since a run with a checkpoint is resumed without it, too."""
         try:
             return self.manifest()
-        except ElmanError:
+        except ElmanError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno not in _NOT_A_FILE:
+                raise  # it may be there
             return None
 
     def _read(self, name: str, parse: Callable[[bytes], _T]) -> _T:

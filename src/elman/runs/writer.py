@@ -165,6 +165,11 @@ class RunWriter:
         """Write ``run.json``."""
         replace_file(self.path / MANIFEST, self._serialize(manifest))
 
+    def remove_plot(self) -> None:
+        """Remove the plot of the losses, if there is one."""
+        with report_errors(self.path):
+            (self.path / PLOT).unlink(missing_ok=True)
+
     def _serialize(self, manifest: RunManifest) -> bytes:
         """Return the contents of ``run.json``, with the loggers of the run."""
         return (json.dumps(replace(manifest, log=self.log).as_dict(), indent=2) + "\n").encode()
@@ -229,8 +234,8 @@ def remove_run(path: Path) -> None:
                 (path / name).unlink(missing_ok=True)
     with report_errors(path):
         (path / LOCK).unlink(missing_ok=True)
-    with suppress(OSError):  # it contains others
-        path.rmdir()
+        if not path.is_symlink() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _require_own_checkpoint(files: RunDirectory) -> None:

@@ -40,6 +40,9 @@ class TrainingCallback:
     def on_progress(self, run: Run, updates: int) -> None:
         """Updates were done, about twice per second; `updates` is the expected total."""
 
+    def on_save(self, run: Run) -> None:
+        """A checkpoint is about to be written, from which the run would be resumed."""
+
     def on_validation(self, run: Run, validation_loss: float) -> None:
         """The network was validated; the loss is in nats per character. `run` does not have it yet."""
 

@@ -40,6 +40,7 @@ class Checkpoints:
         run, started = self.run, time.monotonic()
         self.health.require_finite()
         if run.directory is not None:
+            self.health.callback.on_save(run)
             rows, samples = self.saved_records
             run.directory.append(run.metrics[rows:], run.samples[samples:])
             run.directory.save(make_checkpoint(run))

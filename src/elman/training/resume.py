@@ -62,6 +62,7 @@ def resume_run(directory: RunWriter, source: Text | None, preset: str | None, op
     elif extension := describe_extension(run, saved.config):
         run.notices += (extension,)
     if not (limit and manifest and manifest.stopped):  # otherwise its end is recorded
+        directory.remove_plot()  # of an earlier end, which would stay if the process is killed before it plots
         directory.write_manifest(run.manifest)  # before the loggers are started, which read it
     elif manifest.log != directory.log:
         directory.write_manifest(manifest)

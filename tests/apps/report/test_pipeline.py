@@ -13,12 +13,16 @@ from elman.apps.report import pipeline, report
 from elman.apps.report.curve import SOON, find_jumps, measure_curve
 from elman.errors import ElmanError
 from elman.model.loading import load
+from elman.runs.directory import PLOT
+from elman.runs.snapshot import Snapshot
 from elman.testing.gradcheck import REPORTED
 from elman.text import Corpus
+from elman.training import loop
 from elman.training.callbacks import TrainingCallback
 from elman.training.run import Run
 from support.cli import Command
 from support.html_page import Page
+from support.kills import Killed, kill_at
 from support.training import train
 
 TEXT = "Anna saw the night, and the night saw Anna; so Anna slept, for the rain fell on Anna. Then she woke.\n" * 4
@@ -156,6 +160,45 @@ def test_a_stopped_report_resumes_to_the_same_results(
     for kind in ("experiments", "zero_state"):
         expected["gradient_check"][kind] = expected["gradient_check"][kind][:1]
     assert without_times(results) == expected
+
+
+@pytest.mark.usefixtures("_one_experiment")
+@pytest.mark.parametrize("last", [1, 2], ids=["first phase", "second phase"])
+def test_a_report_that_is_killed_after_the_last_checkpoint_of_a_phase_ends_as_one_that_was_not(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    """What is saved after that: the text of the best network, the end in ``run.json``, and the plot."""
+    options = SMALL | {"epochs": 2, "long_epochs": 4}
+    whole = report(corpus, out=tmp_path / "whole", **options)
+    with monkeypatch.context() as patch:
+        kill_at(patch, last, "before", [(loop, "finish")])
+        with pytest.raises(Killed):
+            report(corpus, out=tmp_path / "killed", **options)
+    killed = report(corpus, out=tmp_path / "killed", resume=True, **options)
+    assert whole is not None
+    assert killed is not None
+    assert without_times(killed) == without_times(whole)
+    manifests = [(tmp_path / name / "run" / "run.json").read_bytes() for name in ("whole", "killed")]
+    assert manifests[0] == manifests[1]
+    assert (tmp_path / "killed" / "run" / PLOT).exists()
+
+
+def test_the_text_of_the_best_network_is_saved_again_if_that_has_failed(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = list[float]()
+
+    def save(network: Snapshot, smooth_loss: float) -> None:
+        saved.append(smooth_loss)
+        if len(saved) == 1:
+            raise ElmanError("the disk is full")
+
+    best = pipeline._BestNetwork(TrainingCallback(), 100.0, save)
+    with pytest.raises(ElmanError, match="the disk is full"):
+        train(corpus, **SMALL, max_updates=20, out=tmp_path, callback=best)
+    best.save_network()
+    best.save_network()
+    assert saved == [best.lowest, best.lowest]
 
 
 def test_a_report_stopped_in_gradcheck_resumes(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,12 @@
 
 import csv
 import json
+import os
 import re
 import shlex
 import shutil
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ import elman
 from elman.apps.sweep import loop, worker
 from elman.apps.sweep.display import SweepDisplay, create_table, summarize
 from elman.apps.sweep.loop import Objective
-from elman.apps.sweep.results import SweepResult
+from elman.apps.sweep.results import SweepResult, copy_best
 from elman.cli.parameters import read_runs
 from elman.errors import ElmanError, LockedError
 from elman.machine import thread_count
@@ -26,6 +29,7 @@ from elman.text import read_corpus
 from elman.text.reading import hash_text
 from elman.training.api import train
 from support.cli import Command
+from support.kills import Killed, kill_at
 from support.state import ROOT
 from support.sweeps import OPTIONS, assert_as_never_killed, small_sweep, train_here, weights, write_text
 
@@ -243,6 +247,22 @@ def test_the_best_trial_that_was_trained_further_is_kept(tmp_path: Path) -> None
     shutil.rmtree(out / "trials")
     assert small_sweep(tmp_path, 3).best == result.best
     assert {path.name for path in out.glob("best*")} == {"best", "best-1"}
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_kill_while_the_best_trial_is_replaced_leaves_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = small_sweep(tmp_path, 1)
+    for last in count(1):
+        with monkeypatch.context() as patch, suppress(Killed):
+            kill_at(patch, last, "before", [(os, name) for name in ("unlink", "rmdir", "rename")])
+            copy_best(result)
+            break
+        best = result.directory / "best"
+        assert not best.exists() or weights(best) == weights(result.directory / "trials" / "0000")
+    assert last > 5
+    assert not [*result.directory.glob(".best.*")]
 
 
 @pytest.mark.usefixtures("in_process")

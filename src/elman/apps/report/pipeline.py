@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -50,9 +51,9 @@ class _StoppedError(Exception):
 class _BestNetwork(CallbackList):
     """Keeps the network with the lowest smooth loss of all rows of metrics; how each run starts is not notified."""
 
-    def __init__(self, callback: TrainingCallback, lowest: float = math.inf) -> None:
+    def __init__(self, callback: TrainingCallback, lowest: float, save: Callable[[Snapshot, float], None]) -> None:
         super().__init__(callback)
-        self.lowest = lowest
+        self.lowest, self.save = lowest, save
         self.network: Snapshot | None = None
 
     def on_notice(self, notice: str) -> None:
@@ -65,6 +66,17 @@ class _BestNetwork(CallbackList):
         if has_row and state.smooth_loss < self.lowest:
             self.lowest, self.network = state.smooth_loss, run.snapshot().copy()
         super().on_progress(run, updates)
+
+    def on_save(self, run: Run) -> None:
+        """Save the network before the checkpoint: a run that is resumed from there does not find it again."""
+        self.save_network()
+        super().on_save(run)
+
+    def save_network(self) -> None:
+        """Save the network, unless it is saved."""
+        if self.network is not None:
+            self.save(self.network, self.lowest)
+            self.network = None
 
 
 def report(
@@ -246,6 +258,8 @@ class _ReportBuilder:
 
     def train_short(self) -> bool:
         """Train the first phase; return False if stopped."""
+        if self.progress["short"] and self.long_epochs > self.epochs:  # the run may be in the second phase
+            return True
         self.run, finished = self.train(self.epochs)
         if finished and self.run.state.update <= self.last_short:
             self.progress["short"] = describe_phase(self.run, self.epochs)
@@ -262,19 +276,24 @@ class _ReportBuilder:
     def train(self, epochs: int) -> tuple[Run, bool]:
         """Train up to a number of epochs, resuming the run; return it, and whether it was not stopped."""
         best = self.progress["best"]
-        callback = _BestNetwork(self.callback, best["smooth_loss"] if best else math.inf)
-        run = self.call_train(self.directory.path, epochs, callback, self.options)
-        if callback.network is not None:
-            text = self.write_text(callback.network)
-            self.progress["best"] = asdict(Sample(callback.network.update, callback.lowest, text))
+        callback = _BestNetwork(self.callback, best["smooth_loss"] if best else math.inf, self.save_best)
+        try:
+            run = self.call_train(self.directory.path, epochs, callback, self.options)
+        finally:
+            callback.save_network()  # if that has failed, which ends a training only once the checkpoint is written
         return run, not run.interrupted
+
+    def save_best(self, network: Snapshot, smooth_loss: float) -> None:
+        """Save the text of the network with the lowest smooth loss so far."""
+        self.progress["best"] = asdict(Sample(network.update, smooth_loss, self.write_text(network)))
+        self.save_progress()
 
     def train_other_seeds(self) -> bool:
         """Repeat the first phase with the seeds that follow; return False if stopped."""
         self.others = []
         for seed in range(self.config.seed + 1, self.config.seed + self.seeds):
             self.callback.on_notice(f"seed {seed} …")
-            path, callback = self.out / "seeds" / str(seed), _BestNetwork(self.callback, -math.inf)
+            path, callback = self.out / "seeds" / str(seed), _BestNetwork(self.callback, -math.inf, self.save_best)
             run = self.call_train(path, self.epochs, callback, self.options | {"seed": seed})
             if run.interrupted:
                 return False

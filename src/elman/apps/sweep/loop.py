@@ -84,8 +84,12 @@ def optimize(study: SweepStudy, corpus_sha256: str, callback: Callback) -> bool:
             objective.stop(kill=True)
             raise
     study.release()
-    with suppress(SystemExit):  # of a trial that was stopped
+    try:
         loop.result()
+    except SystemExit:  # of a trial that was stopped
+        pass
+    except AssertionError as error:  # Optuna's, where it cannot store the end of a trial: not the reason
+        raise error.__context__ or error  # noqa: B904 (it has a cause of its own)
     return is_stopped
 
 

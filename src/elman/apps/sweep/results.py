@@ -7,6 +7,7 @@ import io
 import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -149,11 +150,12 @@ def write_trials(result: SweepResult) -> None:
 def copy_best(result: SweepResult) -> None:
     """Copy the run directory of the best trial to ``best``; where it was removed, there is none."""
     # An earlier copy is replaced, but if it was trained further, renamed.
-    best, copy, runs = (result.directory / name for name in (BEST, f".{BEST}.new", TRIAL_RUNS))
+    best, copy, old, runs = (result.directory / name for name in (BEST, f".{BEST}.new", f".{BEST}.old", TRIAL_RUNS))
     if result.best is None or not runs.exists():
         return
     source = trial_directory(result.directory, result.best.number)
-    shutil.rmtree(copy, ignore_errors=True)
+    for rest in (copy, old):  # of a sweep that was killed here
+        shutil.rmtree(rest, ignore_errors=True)
     if (source / CHECKPOINT).exists():
         try:
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".*"))
@@ -164,9 +166,11 @@ def copy_best(result: SweepResult) -> None:
     if (best / CHECKPOINT).exists() and (best / CHECKPOINT).stat().st_mtime_ns not in times:
         names = (best.with_name(f"{BEST}-{n}") for n in count(1))
         best.rename(next(name for name in names if not name.exists()))
-    shutil.rmtree(best, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        best.rename(old)  # at once: a kill would leave a part of it
     if copy.exists():
         copy.rename(best)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_report(result: SweepResult, study: Study) -> None:
