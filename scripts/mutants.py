@@ -136,14 +136,15 @@ def order_tests(tree: Path, module: Path) -> list[list[str]]:
     """Return the test files in three groups: those that mirror a module, those that name it, and the others."""
     tests, name = tree / "tests", ".".join(["elman", *module.with_suffix("").parts])
     folder = next(each for each in (tests / module).parents if any(each.glob("test_*.py")))
-    groups: list[list[tuple[bool, str]]] = [[], [], []]
+    groups: list[list[tuple[bool, int, str]]] = [[], [], []]
     for path in sorted(tests.rglob("test_*.py")):
         content = path.read_text("utf-8")
         is_named = f"{name} " in content or f'"{module.stem}"' in content  # of a command, as a word of its line
         is_near = name.rpartition(".")[0] in content or module.parts[0] in path.parts
         is_first = path.name == f"test_{module.stem}.py" if path.parent == folder else is_near
-        groups[0 if path.parent == folder else 1 if is_named else 2].append((not is_first, str(path)))
-    return [[path for _, path in sorted(group)] for group in groups if group]
+        group = groups[0 if path.parent == folder else 1 if is_named else 2]
+        group.append((not is_first, len(path.parts), str(path)))  # those of the whole package before those of folders
+    return [[path for *_, path in sorted(group)] for group in groups if group]
 
 
 def run_tests(tree: Path, files: list[str], seconds: float, workers: int) -> str | None:
@@ -191,8 +192,9 @@ def try_mutant(tree: Path, mutant: Mutant, seconds: float, workers: int) -> str:
 def describe(mutant: Mutant) -> str:
     """Return the place of a change, and the lines before and after."""
     data = mutant.path.read_bytes()
-    lines = [each.decode().splitlines() for each in (data, mutant.apply(data))]
-    changed = [line for line in difflib.unified_diff(*lines, n=0, lineterm="") if not re.match(r"---|\+\+\+|@@", line)]
+    before, after = (each.decode().splitlines() for each in (data, mutant.apply(data)))
+    rows = difflib.unified_diff(before, after, n=0, lineterm="")
+    changed = [row for row in rows if not re.match(r"---|\+\+\+|@@", row)]
     return "\n".join([f"{mutant.path.relative_to(ROOT)}:{mutant.line}", *changed])
 
 

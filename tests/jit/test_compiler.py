@@ -86,7 +86,7 @@ SOURCES = (
 
 def test_the_digest_depends_on_all_code(monkeypatch: pytest.MonkeyPatch) -> None:
     digests = {digest_sources({module: text.encode()}) for module in ("elman.a", "elman.b") for text in SOURCES}
-    monkeypatch.setattr(cache, "HAS_AMX", not cache.HAS_AMX)
+    monkeypatch.setattr(cache, "HAS_AMX", not processor.HAS_AMX)
     digests.add(digest_sources({"elman.a": SOURCES[0].encode()}))
     assert len(digests) == 2 * len(SOURCES) + 1
 
@@ -329,7 +329,8 @@ def test_each_signature_is_stored_by_itself(monkeypatch: pytest.MonkeyPatch) -> 
             path.write_bytes(damaged)
             assert load_kernel(set_logs.name, kinds) is None
         path.write_bytes(stored)
+    found = {*paths}
     for name, other in (("PROCESSOR", "another"), ("_VERSIONS", ["another"])):
         monkeypatch.setattr(cache, name, other)
-        paths.append(kernel_path(set_logs.name, kinds))
-    assert len({*paths}) == 4
+        found |= {path for path in [kernel_path(set_logs.name, kinds)] if path is not None}
+    assert len(found) == 4
