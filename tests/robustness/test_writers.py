@@ -30,7 +30,8 @@ def test_every_command_writes_or_reads() -> None:
 
 
 @pytest.mark.skipif(COMPILER is None or sys.platform != "linux", reason="faults are injected by a C library of Linux")
-@pytest.mark.parametrize("faults", [60, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.slow  # a fault takes a second or two
+@pytest.mark.parametrize("faults", [60, 3000])
 def test_a_fault_leaves_nothing_partial_and_the_command_can_be_run_again(tmp_path: Path, faults: int) -> None:
     shim = tmp_path / "faults.so"
     subprocess.run([COMPILER or "", "-shared", "-fPIC", "-o", shim, SHIM], check=True)
