@@ -2,14 +2,15 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, asdict, fields
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from elman.config import ADJUSTABLE, LIMITS, Config, help_of, make_config, replace_settings, resume_config
+from elman.config import ADJUSTABLE, LIMITS, Config, help_of, list_types, make_config, replace_settings, resume_config
 from elman.errors import ElmanError
 from elman.network.optimizers import OPTIMIZERS
 from elman.recipe import DEFAULT_PRESET, PRESETS
@@ -107,6 +108,7 @@ def test_the_limits_and_what_may_change_on_resume() -> None:
         ("ema_decay", 1.0, "less than 1, such as 0.999"),
         ("beta1", 1.0, "less than 1, such as 0.9"),
         ("seed", 2**32, "at most 4294967295"),
+        ("max_seconds ngram_max_size", 2e9, "at most 1000000000"),
         # What a file of a run may contain.
         ("max_updates epochs sample_every ngram_min_count learning_rate", 2**53 + 1, "at most 9007199254740992"),
         ("learning_rate grad_clip init_std max_seconds validation weight_decay", float("nan"), "a finite number"),
@@ -134,13 +136,25 @@ def test_the_ends_of_the_ranges_are_in_them() -> None:
         assert asdict(make_config(options=ends)).items() >= ends.items()
 
 
+@pytest.mark.parametrize("kind", [int, np.int32, np.int64, np.uint8])
+def test_an_integer_where_a_float_belongs_is_that_float(kind: Callable[[int], Any]) -> None:
+    names = [name for name, hint in list_types().items() if float in (hint, *get_args(hint))]
+    assert len(names) > 12
+    for name in names:
+        limits = Config.__dataclass_fields__[name].metadata["limits"]
+        value = 0 if "below" in limits else 1
+        options = {name: kind(value), "ngram_order": 2}
+        for found in (getattr(make_config("minute", options), name), replace_settings({}, options)[name]):
+            assert (found, type(found)) == (value, float)
+
+
 def test_numbers_of_other_libraries_and_choices_in_any_case_are_stored_as_usual() -> None:
     options: dict[str, Any] = {
         "hidden_size": np.int64(8), "seed": np.uint32(3), "learning_rate": np.float32(0.25), "dropout": np.float64(0.5),
         "beta1": Fraction(1, 2), "max_seconds": np.int8(7), "cell": "GRU", "optimizer": "Adam", "engine": "NumPy",
     }  # fmt: skip
     expected = {
-        "hidden_size": 8, "seed": 3, "learning_rate": 0.25, "dropout": 0.5, "beta1": 0.5, "max_seconds": 7,
+        "hidden_size": 8, "seed": 3, "learning_rate": 0.25, "dropout": 0.5, "beta1": 0.5, "max_seconds": 7.0,
         "cell": "gru", "optimizer": "adam", "engine": "numpy",
     }  # fmt: skip
     config = make_config("Reference", options)

@@ -16,13 +16,12 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from elman.engine_registry import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help, require_feature
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import MAX_INT, ElmanError, checks_types, option, quote, shorten
 from elman.network.cells import CELLS, cell_help
 from elman.network.optimizers import OPTIMIZERS, beta_help, learning_rate_help, weight_decay_help
 from elman.options import suggest_option
 from elman.recipe import PRESETS, choose_text_limits, name_preset
 from elman.storage import make_absolute
-from elman.storage.files import MAX_INT
 
 if TYPE_CHECKING:
     from elman.network.parameters import Architecture
@@ -37,6 +36,10 @@ def _option(default: Any, help: str | Callable[[], str], choices: Collection[str
 
 def _fraction(default: float, help: str | Callable[[], str], example: float) -> Any:
     return _option(default, help, minimum=0, below=1, example=example)
+
+
+MAX_SECONDS = 1_000_000_000  # 30 years; the characters that follow from it are below `MAX_INT`
+MAX_SIZE = 1_000_000_000  # of a table in MB
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Config:
     init: Literal["normal", "orthogonal"] = _option(
         "normal", "Weight initialization: normal, or orthogonal for recurrent matrices and normal for the others."
     )
-    init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0)
+    init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0, maximum=1_000_000)
     ngram_order: int = _option(
         0, "Order of the n-gram prior: its longest context, in characters; 0 turns it off.", minimum=0, maximum=20
     )
@@ -104,8 +107,9 @@ class Config:
         minimum=1,
     )
     ngram_max_size: float = _option(
-        256.0, "Maximum size of the table of the n-gram prior in MB; above it, {ngram_min_count} is raised.", above=0
-    )
+        256.0, "Maximum size of the table of the n-gram prior in MB; above it, {ngram_min_count} is raised.",
+        above=0, maximum=MAX_SIZE,
+    )  # fmt: skip
     ngram_folds: int = _option(10, "Folds for cross-fitting the n-gram prior; 0 turns it off.", minimum=0, maximum=16)
     ngram_start: float = _option(
         0.0,
@@ -117,8 +121,9 @@ class Config:
     epochs: int = _option(10, "Maximum number of epochs (passes over the text).", minimum=1)
     max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(
-        None, "Time budget of the whole command in seconds, excluding the compilation of kernels.", above=0
-    )
+        None, "Time budget of the whole command in seconds, excluding the compilation of kernels.",
+        above=0, maximum=MAX_SECONDS,
+    )  # fmt: skip
     validation: float | str = _fraction(
         0.0,
         "Validation set: a fraction held out from the end of the text, or a file. The model with the lowest"
@@ -179,9 +184,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for setting in fields(self):
-            value = normalize(setting.name, getattr(self, setting.name))
-            _check(setting.name, value)
-            object.__setattr__(self, setting.name, value)
+            object.__setattr__(self, setting.name, check_setting(setting.name, getattr(self, setting.name)))
         if self.validation in ("", "-"):
             raise ElmanError(
                 f"{option.validation} must be a fraction, such as 0.1, or a file (got {self.validation!r})"
@@ -215,6 +218,7 @@ class Config:
         """Characters that one update learns from: batch size times sequence length."""
         return self.batch_size * self.seq_length
 
+    @checks_types
     def architecture(self, alphabet: Alphabet) -> Architecture:
         """Return the architecture of a network with these settings for an alphabet."""
         from elman.network.parameters import Architecture  # imports NumPy, which the help of a command does not need
@@ -279,18 +283,21 @@ _LIMITS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 """Limit of a number -> what must hold between them, and how an error says so."""
 
 
-def _check(name: str, value: Any) -> None:
+def check_setting(name: str, value: Any) -> Any:
+    """Return a value of a setting as it is stored, once its type and its range are checked; see `normalize`."""
+    value = normalize(name, value)
     hint, choices = list_types()[name], _find_choices(name)
     limits = Config.__dataclass_fields__[name].metadata["limits"]
     if type(value) is int:
         limits = {"maximum": MAX_INT} | limits
-    allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    if get_origin(hint) is not Literal and not (float in allowed and type(value) is int) and type(value) not in allowed:
+    allowed = _list_alternatives(hint)
+    is_too_large = float in allowed and type(value) is int
+    if get_origin(hint) is not Literal and not is_too_large and type(value) not in allowed:
         types = " or ".join(map(_TYPE_NAMES.__getitem__, allowed))
         raise ElmanError(f"{option[name]} must be {types} (got {quote(value)})")
     requirement = ""
     if choices != ():  # whether a registry is empty would take a search for the entries of other packages
-        requirement = "" if value in choices else f"one of {', '.join(choices)}"
+        requirement = "" if isinstance(value, str) and value in choices else f"one of {', '.join(choices)}"
     elif isinstance(value, float) and not isfinite(value):
         requirement = "a finite number"
     elif isinstance(value, int | float):
@@ -298,12 +305,23 @@ def _check(name: str, value: Any) -> None:
         requirement = next(broken, "").format_map(limits)
     if requirement:
         raise ElmanError(f"{option[name]} must be {requirement} (got {shorten(value)})")
+    return value
+
+
+def _list_alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
 
 
 def normalize(name: str, value: Any) -> Any:
-    """Return a value of a setting as it is stored: Python's own numbers, choices in lower case, absolute paths."""
-    if type(value) not in (bool, int, float) and isinstance(value, Real):
-        return int(value) if isinstance(value, Integral) else float(value)
+    """Return a value of a setting as it is stored: Python's own numbers, choices in lower case, absolute paths.
+
+    An integer where a float belongs is that float.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        value = int(value) if isinstance(value, Integral) else value
+        is_float = float in _list_alternatives(list_types()[name]) or not isinstance(value, int)
+        # A larger integer may be another one as a float, or exceed the largest float.
+        return float(value) if is_float and (isinstance(value, float) or abs(value) <= MAX_INT) else value
     if name == "validation" and isinstance(value, os.PathLike):
         return make_absolute(value)
     if not isinstance(value, str) or not value:
@@ -342,8 +360,7 @@ _NO_LIMITS: dict[str, None] = {"max_updates": None, "max_seconds": None}
 
 
 def make_config(preset: str = "reference", options: Mapping[str, Any] | None = None) -> Config:
-    """Return a preset with some of its settings replaced, as by `replace_settings`; the names are checked."""
-    check_names(options or {})
+    """Return a preset with some of its settings replaced, as by `replace_settings`."""
     return Config(**replace_settings(PRESETS[name_preset(preset)].settings, options or {}))
 
 
@@ -354,9 +371,9 @@ def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) ->
     optimizer has its own learning rate and betas. Settings that need a validation set or lines are left out without
     them.
     """
-    result, optimizer = dict(settings), normalize("optimizer", options.get("optimizer"))
-    is_known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
-    if is_known and optimizer != settings.get("optimizer", Config.optimizer):
+    options = check_settings(options)
+    result, optimizer = dict(settings), options.get("optimizer")
+    if optimizer and optimizer != settings.get("optimizer", Config.optimizer):
         result |= OPTIMIZERS[optimizer].defaults()
     if any(options.get(name) is not None for name in LIMITS):
         derived = choose_text_limits(result["max_seconds"]) if result.get("max_seconds") else {}
@@ -390,11 +407,17 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     return config
 
 
+def check_settings(options: Mapping[str, Any], other_names: Sequence[str] = ()) -> dict[str, Any]:
+    """Return settings as they are stored, once their names and values are checked."""
+    check_names(options, other_names)
+    return {name: check_setting(name, value) for name, value in options.items()}
+
+
 def check_names(options: Mapping[str, Any], other_names: Sequence[str] = ()) -> None:
     """Check that options are settings; an error may suggest one of `other_names`, which the caller takes as well."""
     settings = [setting.name for setting in fields(Config)]
     for name in options:
-        if name not in settings:
-            near = suggest_option(name, [*settings, *other_names])
+        if name not in settings:  # in a dictionary, it may be no string
+            near = suggest_option(str(name), [*settings, *other_names])
             hint = f"did you mean {near}?" if near else "see help(elman.train) or elman help train"
             raise ElmanError(f"unknown setting {quote(name)}; {hint}")

@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from numbers import Integral
-from typing import Any
+from contextlib import contextmanager, suppress
+from functools import wraps
+from inspect import signature
+from itertools import chain
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _ARGUMENTS = {"beam": "width", "like": "config=elman.open_run(RUN).config"}  # options that Python names otherwise
 
@@ -115,9 +122,8 @@ MAX_PATH_SHOWN = 260  # the same of a path, which must stay recognizable
 
 
 def shorten(value: object, length: int = MAX_SHOWN) -> str:
-    """Return a value that was given as a message shows it: without the middle of a long one."""
-    text = str(value)
-    half = length // 2
+    """Return a value that was given as a message shows it: in one line, without the middle of a long one."""
+    text, half = " ".join(map(str.strip, _convert(value, str).splitlines())), length // 2
     return text if len(text) <= length else f"{text[:half]}…{text[1 - half :]}"
 
 
@@ -125,7 +131,14 @@ def quote(value: object) -> str:
     """Return the literal of a value that was given, or of a path as a string, shortened as by `shorten`."""
     if isinstance(value, os.PathLike):
         return shorten(repr(os.fspath(value)), MAX_PATH_SHOWN)
-    return shorten(" ".join(map(str.strip, repr(value).splitlines())))  # the literal of an array has several lines
+    return shorten(_convert(value, repr))
+
+
+def _convert(value: object, convert: Callable[[object], str]) -> str:
+    try:
+        return convert(value)
+    except Exception:  # Python does not convert an integer of 5,000 digits, and someone else's object may do anything
+        return hex(value) if isinstance(value, int) else type(value).__name__
 
 
 def flag(name: str) -> str:
@@ -133,14 +146,93 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def check_range(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
+# --- The arguments of functions ---
+
+MAX_INT = 2**53
+"""Maximum of an integer: up to it, every integer can be represented as a float64, and as an int64."""
+MAX_SEED = 2**64 - 1
+
+
+def check_range(name: str, value: Any, minimum: int, maximum: int = MAX_INT) -> None:
     """Reject an option that is no integer or out of its range."""
-    is_integer = isinstance(value, Integral) and not isinstance(value, bool)  # mypy would take a number for an Integral
-    if not is_integer:
-        raise ElmanError(f"{option[name]} must be an integer (got {quote(value)})")
-    if value < minimum or (maximum is not None and value > maximum):
-        expected = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
+    check_type(name, value, "int")
+    if not minimum <= value <= maximum:
+        limits = f"at least {minimum}" if value < minimum else f"at most {maximum:,}"
+        expected = limits if maximum >= MAX_INT else f"from {minimum} to {maximum:,}"
         raise ElmanError(f"{option[name]} must be {expected} (got {shorten(value)})")
+
+
+def check_number(
+    name: str, value: Any, requirement: str = "finite", is_met: Callable[[float], bool] = isfinite
+) -> float:
+    """Return an option as a float, or reject one that is no number or out of its range."""
+    check_type(name, value, "float")
+    with suppress(OverflowError):  # of an integer that exceeds the largest float
+        if is_met(number := float(value)):
+            return number
+    raise ElmanError(f"{option[name]} must be {requirement} (got {shorten(value)})")
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_path(value: object) -> bool:
+    with suppress(ValueError):  # for a lone surrogate, which no file system has
+        return isinstance(value, str | os.PathLike) and b"\0" not in os.fsencode(value)
+    return False
+
+
+_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "int": (lambda value: _is_number(value, Integral), "an integer"),
+    "float": (lambda value: _is_number(value, Real), "a number"),
+    "bool": (lambda value: type(value).__name__.strip("_") == "bool", "True or False"),  # NumPy's, too
+    "str": (lambda value: isinstance(value, str), "a string"),
+    "bytes": (lambda value: isinstance(value, bytes | bytearray | memoryview), "bytes"),
+    "os.PathLike[str]": (_is_path, "a path"),
+    "Literal": (lambda value: isinstance(value, str), "a string"),
+    "Callable": (callable, "a function"),
+    "None": (lambda value: value is None, "None"),
+    "Alphabet": (lambda value: type(value).__name__ == "Alphabet", "an Alphabet"),
+    "Indices": (lambda value: type(value).__name__ == "ndarray", "an array of integers"),
+}
+"""Type in an annotation -> whether a value has it, and how an error names it."""
+
+
+def check_type(name: str, value: Any, annotation: str) -> None:
+    """Reject an argument that has none of the types of its annotation, if `_TYPES` has all of them."""
+    kinds = [each if each == "os.PathLike[str]" else each.partition("[")[0] for each in annotation.split(" | ")]
+    kinds = [each for each in kinds if each != "str" or "os.PathLike[str]" not in kinds]
+    if {*kinds} <= _TYPES.keys() and not any(_TYPES[each][0](value) for each in kinds):
+        expected = join_alternatives([_TYPES[each][1] for each in kinds])
+        raise ElmanError(f"{option[name]} must be {expected} (got {quote(value)})")
+
+
+def list_items(name: str, values: Any, kind: type = object, expected: str = "strings") -> list[Any]:
+    """Return the items of any iterable that was passed, which must be of a kind."""
+    with suppress(TypeError, ValueError):  # it is none, or a file that is closed
+        found = [*values]
+        if all(isinstance(each, kind) for each in found):
+            return found
+    raise ElmanError(f"{option[name]} must be {expected} (got {quote(values)})")
+
+
+def list_strings(name: str, values: Any) -> list[str]:
+    """Return the strings of any iterable that was passed."""
+    return list_items(name, values, str)
+
+
+def checks_types(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that rejects arguments of other types than `check_type` knows, by the source of annotations."""
+    names, annotations = [*signature(function).parameters], function.__annotations__
+
+    @wraps(function)
+    def check(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, value in chain(zip(names, args, strict=False), kwargs.items()):
+            check_type(name, value, annotations.get(name, ""))
+        return function(*args, **kwargs)
+
+    return check
 
 
 def join_alternatives(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar, get_args
 
-from elman.errors import ARGUMENTS
+from elman.errors import ARGUMENTS, check_type
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,9 +29,13 @@ class Option(NamedTuple):
 
     def describe(self, indent: str) -> str:
         """Return its description for a docstring."""
-        kind = " or ".join(f'"{choice}"' for choice in self.choices) or _name_type(self.hint)
+        kind = " or ".join(f'"{choice}"' for choice in self.choices) or " or ".join(_name_types(self.hint))
         lines = textwrap.wrap(self.help.format_map(ARGUMENTS), 100)
         return f"\n{indent}    ".join([f"{self.name} : {kind}, default {self.default!r}", *lines])
+
+    def check(self, value: Any) -> None:
+        """Check the type of a value; raise an `ElmanError` if it is another."""
+        check_type(self.name, value, " | ".join(_name_types(self.hint)))
 
 
 def document_options(options: Iterable[Option]) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -59,9 +63,9 @@ def document_options(options: Iterable[Option]) -> Callable[[Callable[P, R]], Ca
     return decorate
 
 
-def _name_type(hint: Any) -> str:
+def _name_types(hint: Any) -> list[str]:
     kinds = get_args(hint) or (hint,)
-    return " or ".join("None" if kind is type(None) else getattr(kind, "__name__", repr(kind)) for kind in kinds)
+    return ["None" if kind is type(None) else getattr(kind, "__name__", repr(kind)) for kind in kinds]
 
 
 SIMILARITY = 0.75  # how alike two spellings must be for one to be suggested for the other

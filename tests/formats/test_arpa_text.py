@@ -214,6 +214,7 @@ def test_a_pruned_file_is_read(tmp_path: Path) -> None:
         ("ngram 3=3\n", "", "line 20 must be the log10 of a probability, 2 of the 1-grams, and perhaps that of a "),
         ("\\data\\\nngram 1=6\nngram 2=4\nngram 3=3\n", "", "it is not an ARPA file of strings of up to 2 to "),
         ("ngram 2=4\nngram 3=3", "ngram 2=4\nngram 4=3", "it is not an ARPA file of strings of up to 2 to "),
+        ("ngram 1=6", "ngram 1=" + "9" * 5000, "Exceeds the limit"),
         ("-0.7\ta b\t-0.4\n", "", "it has another number of 2-grams than 4"),
         ("b </s>", "b c", f"{LINE_19} (got '-99 b c')"),
         ("-0.7", "0.7", f"{LINE_17} (got '0.7 a b -0.4')"),
@@ -235,7 +236,9 @@ def test_an_invalid_file_is_refused(tmp_path: Path, old: str, new: str, reason: 
     assert old in SRILM
     path = tmp_path / "lm.arpa"
     path.write_text(SRILM.replace(old, new), "utf-8")
-    assert error_message(lambda: import_(path)).startswith(f"{quote(path)} cannot be imported: {reason}")
+    message = error_message(lambda: import_(path))
+    assert message.startswith(f"{quote(path)} cannot be imported: {reason}")
+    assert "sys." not in message  # advice for programmers
 
 
 def test_a_compressed_file_in_other_words_is_the_same(tmp_path: Path) -> None:

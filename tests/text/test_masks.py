@@ -1,5 +1,6 @@
 """Masks: what the named patterns match, regular expressions of one's own, and positions."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,20 @@ def test_an_expression_of_a_model_from_elsewhere_does_not_hang(tmp_path: Path, m
             use()
 
 
+def test_a_long_line_has_the_time_of_as_many_characters_in_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits, run = list[float](), subprocess.run
+
+    def record(*arguments: Any, timeout: float, **options: Any) -> Any:
+        limits.append(timeout)
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "run", record)
+    monkeypatch.setattr(masks, "_CHARS", 10)
+    for lines in (["a" * 2000], ["a", "b"]):
+        Masker(regex="(?:a)").mask_lines(lines)
+    assert limits[-2:] == [15 * 200, 15]
+
+
 def test_names_are_stored_in_full_and_in_one_order() -> None:
     assert elman.Config(lines=True, mask=" Numbers, hex").mask == "hex,numbers"
     assert elman.Config(lines=True, mask="all").mask.split(",") == [*MASKS]
@@ -138,7 +153,7 @@ def test_a_model_knows_the_original_lines_of_its_training_set() -> None:
     assert not model.in_training_text("job 41")
     assert not model.in_training_text("job Ⓝ")
     assert Sample("a", model, "", 1, "job ", 9, iter(())).in_training_text("Ⓝ") is None
-    with pytest.raises(ElmanError, match="a text must be a string"):
+    with pytest.raises(ElmanError, match="text must be a string"):
         model.normalize(None)  # type: ignore[arg-type]
     plain = elman.train(elman.Corpus.from_lines(texts), lines=True, validation=0.25, **options).model
     assert known == [plain.in_training_text(text) for text in texts]  # the same lines are held out

@@ -12,7 +12,15 @@ from typing import Any
 from safetensors import SafetensorError
 
 from elman.engine_registry import DEFAULT_ENGINE
-from elman.errors import ElmanError, join_alternatives, option, quote, report_system_errors
+from elman.errors import (
+    ElmanError,
+    check_type,
+    checks_types,
+    join_alternatives,
+    option,
+    quote,
+    report_system_errors,
+)
 from elman.formats.format import Format, ModelInfo
 from elman.model.loading import check_is_model, create_model, hub_name, load, name_model, read_model, save_model
 from elman.model.model import Model
@@ -53,6 +61,7 @@ def list_readers() -> dict[str, Callable[..., Snapshot]]:
         *list_export_options(),
     )
 )
+@checks_types
 def export(
     model: Model | str | os.PathLike[str], path: str | os.PathLike[str], *, format: str | None = None, **options: Any
 ) -> None:
@@ -87,6 +96,7 @@ def export(
     _check_options(options, chosen, path)
     name, text, day = path.stem, None, None
     if isinstance(model, str | os.PathLike):
+        check_type("model", model, "os.PathLike[str]")
         name, snapshot, (text, day) = name_model(Path(model)), read_model(model), _find_record(Path(model))
         model = create_model(snapshot)
     else:
@@ -104,6 +114,7 @@ def export(
         write_output(path, contents)
 
 
+@checks_types
 def import_(
     path: str | os.PathLike[str],
     *,
@@ -192,11 +203,12 @@ def find_format(path: Path, name: str | None = None) -> str:
 
 
 def _check_options(options: Mapping[str, Any], chosen: Format, path: Path) -> None:
-    known, own = ({each.name for each in options} for options in (list_export_options(), chosen.options))
+    known, own = ({each.name: each for each in options} for options in (list_export_options(), chosen.options))
     for name, value in options.items():
         if name not in known:
             near = suggest_option(name, [*known, "format"])
             raise TypeError(f"unknown option {name!r}; {f'did you mean {near}?' if near else 'see help(elman.export)'}")
+        known[name].check(value)
         if value and name not in own:
             raise ElmanError(f"{option[name]} has no effect on {quote(path.name)}: remove it")
 

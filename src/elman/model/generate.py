@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import InferenceSession
-from elman.errors import ElmanError, check_range, option, quote, shorten
+from elman.errors import MAX_SEED, ElmanError, check_range, option, quote, shorten
 from elman.model.score import check_finite
 from elman.network import Architecture, Parameters, SamplingParams
 from elman.network.output import log_softmax
@@ -55,7 +55,7 @@ GENERATION_OPTIONS = (
 def check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> SamplingParams:
     """Return the sampling parameters, after checking the range of every option."""
     check_range("length", length, 0)
-    check_range("seed", 0 if seed is None else seed, 0)
+    check_range("seed", 0 if seed is None else seed, 0, MAX_SEED)
     return create_sampling_params(options)
 
 
@@ -143,12 +143,13 @@ class StepSession:
     def step(self, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
         """See `Model.step`."""
         alphabet, one, K = self.alphabet, self.start, len(self.alphabet)
-        sizes = (len(state), *one.recurrent.shape), (len(state), *one.history.shape)
-        if len(state) < 1 or (state.recurrent.shape, state.history.shape) != sizes:
+        n = len(state) if isinstance(state, State) else 0
+        sizes = (n, *one.recurrent.shape), (n, *one.history.shape)
+        if n < 1 or (state.recurrent.shape, state.history.shape) != sizes:
             raise ElmanError("a step needs a state of one or more sequences of this model; see start")
         x = alphabet.encode(characters) if isinstance(characters, str) else np.asarray(characters)
-        if x.shape != (len(state),) or x.dtype.kind not in "iu":
-            raise ElmanError(f"a step needs one character for each of {len(state)} states (got {quote(characters)})")
+        if x.shape != (n,) or x.dtype.kind not in "iu":
+            raise ElmanError(f"a step needs one character for each of {n} states (got {quote(characters)})")
         if x.size and not 0 <= x.min() <= x.max() < K:
             raise ElmanError(f"the index of a character must be from 0 to {K - 1} (got {quote(characters)})")
         with self.lock:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, check_range, option, shorten
+from elman.errors import ElmanError, check_range, checks_types, list_strings, option, shorten
 from elman.model import generate
 from elman.model.lines import LINE_OPTIONS, LineLimits, draw_lines
 from elman.model.score import Score, check_finite, score, score_windows
@@ -32,6 +32,9 @@ from elman.text.lines import LineHashes, are_training_lines, make_lines, trim_li
 if TYPE_CHECKING:
     from elman.model.score_lines import BlockScorer
     from elman.text.masks import Masker
+
+
+MAX_STATES = 1_000_000  # sequences of a state; those of a small network take a gigabyte
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,6 +84,7 @@ class Model:
         """Whether it models independent lines (``--lines``): it is reset at every line feed."""
         return self.parameters.architecture.is_of_lines
 
+    @checks_types
     def in_training_text(self, line: str) -> bool:
         """Return whether a model of independent lines was trained on a line; validation lines do not count.
 
@@ -100,6 +104,7 @@ class Model:
             raise ElmanError(f"this model does not know the lines of its training text: {reason}")
         return bool(are_training_lines(self.line_hashes, [line])[0])
 
+    @checks_types
     def arrange(self, indices: Indices) -> Indices:
         """Return a text as this model is evaluated on it: unchanged, or as independent lines."""
         return make_lines(indices, self.alphabet).indices if self.is_of_lines else indices
@@ -108,6 +113,7 @@ class Model:
         """Return the indices of a text as this model is evaluated on it; K is that of an unknown character."""
         return self.arrange(with_unknown(self.alphabet).encode(self.normalize(text)))
 
+    @checks_types
     def normalize(self, text: str) -> str:
         """Return a text as this model reads it: of lines, without the carriage returns at their ends; and masked."""
         if not isinstance(text, str):
@@ -117,6 +123,7 @@ class Model:
         return text if self.masker is None else self.masker.mask_text(text)
 
     @document_options(generate.SAMPLING_OPTIONS)
+    @checks_types
     def stream(
         self,
         length: int = 1000,
@@ -157,6 +164,7 @@ class Model:
         return generate.cut_at_stop(stops, (self.alphabet.decode(characters[:, 0]) for characters in chunks))
 
     @document_options(generate.GENERATION_OPTIONS)
+    @checks_types
     def sample(self, length: int = 1000, **options: Unpack[generate.GenerationOptions]) -> str:
         """Generate text and return it complete, see `stream`.
 
@@ -169,6 +177,7 @@ class Model:
         return "".join(self.stream(length, **options))
 
     @document_options((*generate.GENERATION_OPTIONS, *LINE_OPTIONS))
+    @checks_types
     def samples(
         self,
         count: int | Sequence[str],
@@ -228,6 +237,7 @@ class Model:
         texts = generate.join_chunks(chunks, count, self.parameters.architecture, self.alphabet)
         return [generate.StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
 
+    @checks_types
     def beam(
         self,
         width: int,
@@ -256,9 +266,10 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         return {each.name: getattr(self, each.name) for each in fields(self)}  # without the sessions, which have locks
 
+    @checks_types
     def start(self, n: int = 1) -> State:
         """Return the zero state of n sequences, for `step`. To begin a line, read a line feed first."""
-        check_range("n", n, 1)
+        check_range("n", n, 1, MAX_STATES)
         return self.state.tile(n)
 
     def step(self, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
@@ -298,6 +309,7 @@ class Model:
     def score(
         self, text: list[str] | tuple[str, ...], *, adapt: str | None = None, window: int | None = None
     ) -> list[Score]: ...
+    @checks_types
     def score(
         self, text: str | list[str] | tuple[str, ...], *, adapt: str | None = None, window: int | None = None
     ) -> Score | list[Score]:
@@ -321,7 +333,7 @@ class Model:
             adapt, or the network's output is not finite.
         """
         if isinstance(text, Iterable) and not isinstance(text, str | bytes):
-            return [self.score(each, adapt=adapt, window=window) for each in text]
+            return [self.score(each, adapt=adapt, window=window) for each in list_strings("text", text)]
         if adapt is not None and window is not None:
             both = f"cannot combine {option.window} with {option.adapt}"
             raise ElmanError(f"{both}: every window starts from the same model")
@@ -340,6 +352,7 @@ class Model:
         check_finite(result.nats)
         return result
 
+    @checks_types
     def score_lines(self, lines: Iterable[str], *, by: str = "worst5+mean") -> Array:
         """Return the scores of lines, such as names or log messages; the higher, the less likely.
 
@@ -381,6 +394,7 @@ class Model:
 
         return BlockScorer(self, carry_state=False)
 
+    @checks_types
     def next_char(self, prefix: str = "") -> dict[str, float]:
         """Return the probability of every character after a prefix of known ones, the most likely first.
 
@@ -394,6 +408,7 @@ class Model:
         p = np.exp(self.step(*self._steps.prefill(prefix))[1][0].astype(np.float64))
         return {self.alphabet.characters[k]: float(p[k]) for k in np.argsort(-p, kind="stable")}
 
+    @checks_types
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, which `elman.load` and every command read like a run; an existing one is replaced.
 

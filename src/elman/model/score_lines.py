@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import WORST, Indices, InferenceSession, SegmentLosses
-from elman.errors import ElmanError, option, quote
+from elman.errors import ElmanError, list_items, option, quote
 from elman.model.score import check_finite, read_slices
 from elman.network import SamplingParams
 from elman.network.state import State
@@ -153,7 +153,7 @@ class BlockScorer:
         if isinstance(lines, str) or not isinstance(lines, Iterable):
             raise ElmanError(f"lines must be a list, an array or a column of strings (got {quote(lines)})")
         texts = []
-        for n, line in enumerate(lines, 1):
+        for n, line in enumerate(list_items("lines", lines), 1):
             if not isinstance(line, str):
                 raise ElmanError(f"line {n} of the batch must be a string (got {quote(line)})")
             texts.append(line.removesuffix("\n"))

@@ -17,13 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from math import inf
-from numbers import Integral, Real
 from typing import Any, TypedDict, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import MAX_INT, check_number, check_range
 from elman.network.output import softmax
 from elman.network.parameters import Array
 from elman.options import suggest_option
@@ -82,7 +81,7 @@ class SamplingOption:
     usual: float | None = None  # where a text is generated for a person; the default if it is None
     filter: Filter | None = None  # temperature and the weight of the prior have none
     minimum: float = 0
-    maximum: float = inf  # infinity is never part of the range
+    maximum: float = inf  # infinity is never part of the range; of an integer `MAX_INT`
     exclusive: bool = False  # whether the range excludes `minimum`, except in HTTP requests: OpenAI allows a top_p of 0
     request_limit: float = inf  # a lower maximum in HTTP requests and in the form
     step: float = 1  # of its input in a form
@@ -93,25 +92,24 @@ class SamplingOption:
         return self.default if self.usual is None else self.usual
 
     @property
-    def request_maximum(self) -> float | None:
-        """The maximum in HTTP requests, None if there is none."""
-        limit = min(self.maximum, self.request_limit)
-        return limit if limit < inf else None
+    def request_maximum(self) -> float:
+        """The maximum in HTTP requests."""
+        return min(self.maximum, self.request_limit)
 
     def check(self, value: Any) -> None:
         """Check that a value is in the range; raise an `ElmanError` if it is not."""
-        kind, name = (Integral, "an integer") if self.type is int else (Real, "a number")
-        has_kind = isinstance(value, kind)  # mypy would take a number for a Real, which has no order
-        if not has_kind:
-            raise ElmanError(f"{option[self.name]} must be {name} (got {quote(value)})")
+        if self.type is int:
+            check_range(self.name, value, int(self.minimum), int(self.maximum))
+        else:
+            check_number(self.name, value, self._describe_range(), self._is_in_range)
+
+    def _is_in_range(self, value: float) -> bool:
         above_minimum = value > self.minimum if self.exclusive else value >= self.minimum
-        if not (above_minimum and value <= self.maximum and value < inf):
-            raise ElmanError(f"{option[self.name]} must be {self._describe_range()} (got {shorten(value)})")
+        return above_minimum and value <= self.maximum and value < inf
 
     def _describe_range(self) -> str:
         if self.maximum == inf:
-            finite = " and finite" if self.type is float else ""
-            return f"{'above' if self.exclusive else 'at least'} {self.minimum:g}{finite}"
+            return f"{'above' if self.exclusive else 'at least'} {self.minimum:g} and finite"
         if self.exclusive:
             return f"above {self.minimum:g} and at most {self.maximum:g}"
         return f"from {self.minimum:g} to {self.maximum:g}"
@@ -144,8 +142,9 @@ class SamplingParams:
         label="Temperature", example=0.7, usual=0.7, request_limit=2, step=0.05,
     )  # fmt: skip
     top_k: int = _option(
-        0, "Keep the k most likely characters; 0 turns it off.", label="Top-k", example=3, filter=filter_top_k
-    )
+        0, "Keep the k most likely characters; 0 turns it off.", label="Top-k", example=3, filter=filter_top_k,
+        maximum=MAX_INT,
+    )  # fmt: skip
     top_p: float = _option(
         1.0, "Nucleus sampling: keep the most likely characters that together reach this probability; 1 turns it off.",
         label="Top-p", example=0.8, filter=filter_top_p, exclusive=True, maximum=1, step=0.05,

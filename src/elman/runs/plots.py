@@ -208,6 +208,8 @@ def plot_losses(
     """
     if by not in UNITS:
         raise ElmanError(f"{option.by} must be {join_alternatives([*UNITS])} (got {quote(by)})")
+    if ax is not None and not hasattr(ax, "secondary_yaxis"):
+        raise ElmanError(f"ax must be Axes of Matplotlib (got {quote(ax)})")
     if not any(curve.metrics for curve in curves):
         reason = "a run of counts alone has none, another has none before its first row"
         raise ElmanError(f"there are no losses to plot: {reason}")

@@ -1,4 +1,3 @@
-from elman.storage.files import MAX_INT as MAX_INT
 from elman.storage.files import cache_dir as cache_dir
 from elman.storage.files import exists as exists
 from elman.storage.files import is_directory as is_directory

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from elman.errors import ElmanError, option, quote, report_system_errors
+from elman.errors import MAX_INT, ElmanError, option, quote, report_system_errors
 
 # Unlike for `Path`, a path that is too long, has a zero byte or may not be read leads to nothing.
 exists, is_directory, is_file = os.path.exists, os.path.isdir, os.path.isfile
@@ -138,8 +138,6 @@ def sync_directory(directory: Path) -> None:
 
 MAX_FILE = 1 << 24  # bytes of a file of settings: one with an alphabet of all characters is smaller
 MAX_OPTIONS = 1 << 20  # bytes of a file of options
-MAX_INT = 2**53
-"""Maximum of every integer in a file: up to it, every integer can be represented as a float64, and as an int64."""
 _MAX_FINITE = 1e300
 _MAX_MESSAGE = 200
 
@@ -201,7 +199,8 @@ def require_sha256(value: Any) -> str:
 
 def safe_message(error: Exception) -> str:
     """Return the message of an error, which may quote an untrusted file, as one short line of printable characters."""
-    line = " ".join(str(error).split())
+    # Python ends the message of an integer that has too many digits with advice for programmers.
+    line = " ".join(str(error).partition("; use sys.set_int_max_str_digits")[0].split())
     line = line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]}…"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
@@ -231,6 +230,6 @@ def read_toml(path: Path) -> dict[str, Any]:
         with report_system_errors(f"read {quote(path)}"):
             return loads(read_regular_file(path, MAX_OPTIONS).decode("utf-8-sig"))
     except ValueError as error:  # not UTF-8, or not TOML
-        raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
+        raise ElmanError(f"{quote(path)} is not a TOML file ({safe_message(error)})") from None
     except RecursionError:
         raise ElmanError(f"{quote(path)} is not a TOML file of options (it is nested too deeply)") from None

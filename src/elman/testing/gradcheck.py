@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from elman.config import Config
 from elman.engine import get_engine
 from elman.engine_registry import DEFAULT_ENGINE
-from elman.errors import ElmanError, check_range, option, shorten
+from elman.errors import ElmanError, check_range, checks_types, option, shorten
 from elman.network import initial_parameters
 from elman.network.parameters import LossAndGradients
 from elman.ngram.counting import count_ngrams
@@ -21,6 +21,8 @@ from elman.testing.differences import OnProgress, central_differences
 from elman.text import Corpus, Source, Windows, read_corpus
 
 MAX_RELATIVE_ERROR = 1e-7  # the check passes if every array's relative error is at most this
+
+MAX_UNITS, MAX_LAYERS = 10_000, 100  # the recurrent weights of a layer take 800 MB
 
 SAMPLED = 256  # components of each array that are checked: a wrong term changes nearly all. The reference checked all.
 
@@ -54,11 +56,12 @@ class GradientCheck:
         return all(error <= MAX_RELATIVE_ERROR for error in self.relative_error.values())
 
 
+@checks_types
 def gradcheck(
     corpus: Source | Sequence[Source] | Corpus = "python-docs", *, hidden_size: int | None = None,
     seq_length: int | None = None, points: int | None = None, cell: str = "rnn", layers: int = 1, ngram_order: int = 0,
     lines: bool = False, full: bool = False, zero_state: bool = False, engine: str = DEFAULT_ENGINE, seed: int = 400,
-    encoding: str = "utf-8", keep_crlf: bool = False, on_progress: OnProgress | None = None,
+    encoding: str = "utf-8", keep_crlf: bool = False, on_progress: Callable[[float], object] | None = None,
     loss_and_gradients: Callable[..., LossAndGradients] | None = None,
 ) -> list[GradientCheck]:  # fmt: skip
     """Check the gradients of an engine against central differences, in float64.
@@ -99,14 +102,17 @@ def gradcheck(
     >>> check.passed, sorted(check.relative_error)
     (True, ['U', 'V', 'W', 'b', 'c', 'h0'])
     """
+    check_range("layers", layers, 1, MAX_LAYERS)
     config = Config(cell=cell, layers=layers, ngram_order=ngram_order, lines=lines, engine=engine, seed=seed)
     if not isinstance(corpus, Corpus):
         corpus = read_corpus(corpus, encoding=encoding, keep_crlf=keep_crlf)
     experiments = [(p, m, T) for p, m, T, _ in REPORTED]
     if not (hidden_size is None and seq_length is None and points is None):
         m, T = 100 if hidden_size is None else hidden_size, 25 if seq_length is None else seq_length
-        check_range("hidden_size", m, 1)
-        experiments = [(T if points is None else points, m, T)]
+        check_range("hidden_size", m, 1, MAX_UNITS)
+        p = T if points is None else points
+        check_range("points", p, 1)
+        experiments = [(p, m, T)]
     configs = [replace(config, hidden_size=m, seq_length=T) for _, m, T in experiments]
     for p, _, T in experiments:
         if p < T:

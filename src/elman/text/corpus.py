@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, quote, report_system_errors
+from elman.errors import ElmanError, checks_types, list_items, quote, report_system_errors
 from elman.storage import cache_dir
 from elman.text.alphabet import Alphabet, CodePointIndex, index_dtype
 
@@ -106,6 +106,7 @@ class Corpus:
         drop_pages(self.indices)
 
     @classmethod
+    @checks_types
     def from_text(cls, text: str, name: str = "text") -> Corpus:
         """Return the corpus of a text in memory of at least two distinct characters, to pass again on resume.
 
@@ -117,12 +118,13 @@ class Corpus:
         return cls(name, alphabet, indices, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), "utf-8")
 
     @classmethod
+    @checks_types
     def from_lines(cls, lines: Iterable[str], name: str = "lines") -> Corpus:
         """Return the corpus of lines in memory, each ended by a line feed unless it ends with one."""
         requires = "Corpus.from_lines requires a list of strings"
         if isinstance(lines, str) or not isinstance(lines, Iterable):
             raise ElmanError(f"{requires} (got {quote(lines)}): for a text use Corpus.from_text or text.splitlines()")
-        lines = list(lines)
+        lines = list_items("lines", lines)
         if wrong := [line for line in lines if not isinstance(line, str)]:
             raise ElmanError(f"{requires} (it contains {quote(wrong[0])})")
         return cls.from_text("".join(line if line.endswith("\n") else f"{line}\n" for line in lines), name)

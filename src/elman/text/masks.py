@@ -71,7 +71,7 @@ _INLINE_FLAGS = re.compile(r"\A(?:\(\?[aimsux]+\))+")
 
 _SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.items()}
 
-_SECONDS = 15.0  # time limit for about `_CHARS` characters, for which a usual expression takes milliseconds
+_SECONDS = 15.0  # time limit for each `_CHARS` characters, for which a usual expression takes milliseconds
 _CHARS = 1 << 18
 _PROGRAM = """
 import json, re, signal, sys
@@ -161,13 +161,14 @@ def describe_symbols(legend: dict[str, str]) -> dict[str, tuple[str, str]]:
 def _find(regex: str, pattern: str, lines: Sequence[str]) -> list[_Found]:
     """Return the matches of a pattern, of which a user's expression is a part, in another process."""
     command, sent = [sys.executable, "-I", "-S", "-c", _PROGRAM], json.dumps([regex, pattern, lines]).encode()
+    seconds = _SECONDS * max(1, sum(map(len, lines)) / _CHARS)  # a line may be long
     try:
-        done = subprocess.run(command, input=sent, capture_output=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(command, input=sent, capture_output=True, timeout=seconds, check=False)
         found: str | list[_Found] = json.loads(done.stdout or f'"its process ended with {done.returncode}"')
     except subprocess.TimeoutExpired:
         raise ElmanError(
-            f"{option.mask_regex} takes more than {_SECONDS:g} seconds for a few lines (got {quote(regex)}): nested"
-            " repetitions, as in (a+)+, take exponential time"
+            f"{option.mask_regex} takes more than {seconds:.3g} seconds for a few lines (got {quote(regex)}): simplify"
+            " it; nested repetitions, as in (a+)+, take exponential time"
         ) from None
     if isinstance(found, str):
         raise ElmanError(f"{option.mask_regex} is not a regular expression ({found}; got {quote(regex)})")

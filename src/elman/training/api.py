@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
 
-from elman.config import Config, check_names, choices_of, help_of, list_types, make_config, replace_settings
+from elman.config import Config, check_settings, choices_of, help_of, list_types, make_config, replace_settings
 from elman.engine import COMPILING, watch_compilation
 from elman.engine.processes import current_process, run_on_first_process
-from elman.errors import ElmanError, NonFiniteLossError, option, quote
+from elman.errors import ElmanError, NonFiniteLossError, checks_types, list_strings, option, quote
 from elman.machine import HANGUP
 from elman.options import Option, document_options
 from elman.recipe import DEFAULT_PRESET, name_preset
@@ -49,6 +49,7 @@ def list_training_options() -> tuple[Option, ...]:
 
 
 @document_options(list_training_options())
+@checks_types
 def train(
     corpus: Text | None = None,
     *,
@@ -133,7 +134,7 @@ def train(
     (100, 'max_updates')
     """
     stopwatch = STOPWATCH.get() or Stopwatch()
-    settings = collect_settings(preset, config, options)
+    settings, log = collect_settings(preset, config, options), list_strings("log", log)
     if preset is not None or config is not None:
         preset = "" if preset is None else name_preset(preset)
     check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from, initial=initial)
@@ -213,10 +214,9 @@ def follow() -> int:
 
 def collect_settings(preset: str | None, config: Config | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that a preset is overridden with: all of `config`, if there is one, with the options."""
-    settings = dict(options)
-    if "like" in settings:
+    if "like" in options:
         raise ElmanError("unknown setting 'like'; pass config=elman.open_run(RUN).config")
-    check_names(settings, OTHER_ARGUMENTS)
+    settings = check_settings(options, OTHER_ARGUMENTS)
     if config is None:
         return settings
     if preset is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman.config import Config
 from elman.engine import TrainState
-from elman.errors import format_count
+from elman.errors import checks_types, format_count
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array
 from elman.runs.checkpoint import Checkpoint, take_snapshot
@@ -138,6 +138,7 @@ class Run:
         rows |= {name: getattr(self, name) or None for name in ("stopped", "advice")}
         return render_table("Run" if self.directory is None else f"Run {self.directory.path}", rows)
 
+    @checks_types
     def plot(self, *, smooth: bool = False, by: str = "updates", ax: Axes | None = None) -> Figure:
         """Return a figure of the losses, see ``elman.runs.plots.plot_losses``; requires the extra ``plot``."""
         from elman.runs.plots import LossCurve, plot_losses

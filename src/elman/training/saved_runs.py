@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from elman.config import Config
-from elman.errors import ElmanError, VersionError, format_count, quote
+from elman.errors import ElmanError, VersionError, check_type, checks_types, format_count, quote
 from elman.model import Model
 from elman.model.loading import load
 from elman.runs.directory import RunDirectory, RunManifest
@@ -34,6 +34,7 @@ READING = ("keep_crlf", "field", "lines", "mask", "mask_regex", "min_count")
 """Settings of how a text is read: losses of runs that differ in one cannot be compared."""
 
 
+@checks_types
 def open_run(path: str | os.PathLike[str]) -> SavedRun:
     """Return the run in a directory that ``elman train`` or `elman.train` wrote; it may be in training still.
 
@@ -94,6 +95,7 @@ class SavedRun:
         directory = RunDirectory(self.path)
         return directory.load().selected.validation_loss if directory.holds_run() else None
 
+    @checks_types
     def plot(self, *, smooth: bool = False, by: str = "updates", ax: Axes | None = None) -> Figure:
         """Return a figure of the losses, see ``elman.runs.plots.plot_losses``; requires the extra ``plot``."""
         return plot_losses([LossCurve(self.path.name, self.metrics, self.config)], smooth=smooth, by=by, ax=ax)
@@ -154,7 +156,9 @@ def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[
     >>> [(row["run"], row["cell"], row["updates"]) for row in elman.list_runs("runs")]
     [('runs/cats', 'rnn', 100)]
     """
-    paths = chain.from_iterable([each] if isinstance(each, str | os.PathLike) else each for each in directories)
+    paths = [*chain.from_iterable(each if isinstance(each, list | tuple) else [each] for each in directories)]
+    for path in paths:
+        check_type("directories", path, "os.PathLike[str]")
     found = dict.fromkeys(run for path in paths for run in find_runs(Path(path)))
     rows, texts = sorted(map(summarize_run, found), key=_rank), set[tuple[str | None, ...]]()
     for row in rows:

@@ -271,9 +271,10 @@ def test_the_runs_and_their_data(client: httpx.Client) -> None:
 
 
 def test_invalid_requests(client: httpx.Client, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    error_of(client.get("/api/runs/2"), 404, "no_such_run")
-    for path in ("/api/runs/-1", "/static/../__init__.py"):
-        error_of(client.get(path), 404, "not_found")
+    for number in ("2", "-1", "x", "9" * 401, "9" * 5000, "٣"):
+        for path in (f"/api/runs/{number}", f"/api/runs/{number}/histograms"):
+            assert len(error_of(client.get(path), 404, "no_such_run")["message"]) < 200
+    error_of(client.get("/static/../__init__.py"), 404, "not_found")
     error_of(client.get("/api/stop"), 405, "method_not_allowed")
     with listening(create_dashboard([DashboardRun(directory)])) as client:
         for request in (("POST", "/api/stop"), ("POST", "/api/sample"), ("GET", "/api/end")):

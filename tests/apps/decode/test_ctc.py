@@ -213,7 +213,7 @@ def test_thousands_of_unlikely_symbols_cost_little_time(lm: Model | None) -> Non
         ({"log_probs": np.pad(draw_frames(1, 0), ((0, 1), (0, 0)), constant_values=-np.inf)}, "got -inf in frame 1"),
         ({"alpha": -1.0}, "at least 0"),
         ({"beta": math.inf}, "finite"),
-        ({"width": 0}, "at least 1"),
+        ({"width": 0}, "from 1 to 100,000"),
         ({"symbol_threshold": math.nan}, "greater than 0"),
         ({"beam_threshold": -1.0}, "greater than 0"),
         ({"symbols": {"a": 0, "": 1, "b": 2, "|": 3, "?": 5}}, "columns, 0 to 4, each once"),

@@ -22,7 +22,9 @@ from elman.apps.serve.responses import APIError
 from elman.apps.serve.sequence import GenerationJob, compute_logprobs, concatenate_logprobs
 from elman.apps.serve.settings import Settings
 from elman.engine.protocol import Indices
+from elman.jit.runtime import Kernel
 from elman.model import Model
+from elman.network import list_sampling_options
 from elman.network.parameters import Array
 from elman.network.state import State
 from elman.ngram.language_model import NgramReader
@@ -65,10 +67,14 @@ async def batching(model: Model, **limits: Any) -> AsyncIterator[ServedModel]:
         served.batcher.close()
 
 
-def begin(served: ServedModel, prompt: Any = "the ", **arguments: Any) -> GenerationJob:
+def prepare(served: ServedModel, prompt: Any = "the ", **arguments: Any) -> GenerationJob:
     types = create_request_types({NAME: served.model}, served.settings)
     body = validate({"prompt": prompt} | arguments, types[CompletionRequest])
-    job = create_job(served, body, [served.encode(each) for each in body.prompts])
+    return create_job(served, body, [served.encode(each) for each in body.prompts])
+
+
+def begin(served: ServedModel, prompt: Any = "the ", **arguments: Any) -> GenerationJob:
+    job = prepare(served, prompt, **arguments)
     served.batcher.submit(job)
     return job
 
@@ -199,6 +205,27 @@ async def test_a_waiting_job_that_is_cancelled_is_not_generated(monkeypatch: pyt
         with pytest.raises(ClientDisconnect):
             await finished(running)
         assert all(sequence.emitted == 0 for job in gone for sequence in job.sequences)
+
+
+async def test_no_request_needs_a_kernel_that_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every option of sampling, alone and all together, log-probabilities and the counts of a prompt."""
+    used, find = set[tuple[str, tuple[str, ...]]](), Kernel.find
+
+    def record(kernel: Kernel, kinds: tuple[str, ...]) -> Any:
+        used.add((kernel.name, kinds))
+        return find(kernel, kinds)
+
+    monkeypatch.setattr(Kernel, "find", record)
+    model = train(Corpus.from_text(TEXT), hidden_size=6, seq_length=T, ngram_order=2, max_updates=5).model
+    used.clear()
+    async with batching(model) as served:
+        prepared = {*used}
+        examples: dict[str, Any] = {each.name: each.example for each in list_sampling_options()}
+        asks = [{name: value} for name, value in examples.items()] + [examples, {"logprobs": 3, "echo": True}]
+        for ask in [*asks, {"adapt": "counts"}]:
+            for n in (1, 3):
+                await finished(begin(served, TEXT[:30], n=n, max_tokens=20, **ask))
+    assert used - prepared == set()
 
 
 # --- Failure and shutdown ---

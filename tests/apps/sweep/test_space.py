@@ -54,7 +54,7 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
         ({"hiden_size": [3]}, "unknown setting 'hiden_size'; did you mean hidden_size?"),
         ({"hidden_size": [3, -1]}, "hidden_size must be at least 0 (got -1)"),
         ({"hidden_size": [1 << 60]}, "hidden_size must be at most 9007199254740992 (got 1152921504606846976)"),
-        ({"cell": ["gru\n"]}, "cell must be one of gru, lstm, rnn (got gru )"),
+        ({"cell": ["gru\n"]}, "cell must be one of gru, lstm, rnn (got gru)"),
         ({"max_updates": [3]}, "max_updates is also fixed by max_updates; remove one of them"),
         ({"validation": [0.1]}, f"validation {NOT_COMPARED}"),
         ({"min_count": [1, 2]}, f"min_count {NOT_COMPARED}"),
@@ -66,7 +66,7 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
             ({"dropout": {"low": 0, "high": 0.5} | more}, f"the range of dropout is not valid ({problem})")
             for more, problem in (
                 ({"low": 0.75}, "`low <= high` must hold, but got (low=0.75, high=0.5)."),
-                ({"log": True}, "`low > 0` must hold for `log=True`, but got (low=0, high=0.5)."),
+                ({"log": True}, "`low > 0` must hold for `log=True`, but got (low=0.0, high=0.5)."),
                 ({"step": 0}, "`step > 0` must hold, but got step=0."),
             )
         ),
@@ -133,7 +133,7 @@ def test_a_grid_has_the_values_of_every_setting() -> None:
         ({"trials": 0}, "trials must be at least 1 (got 0)"),
         ({"trials": None}, "a sweep requires a limit: pass trials or total_seconds"),
         ({"total_seconds": 0}, "total_seconds must be a number greater than 0 (got 0)"),
-        ({"total_seconds": "1h"}, "total_seconds must be a number greater than 0 (got '1h')"),
+        ({"total_seconds": "1h"}, "total_seconds must be a number (got '1h')"),
         ({"workers": 9999}, "workers must be from 1 to "),
         ({"sampler": "cmaes"}, "sampler must be one of tpe, random, grid (got 'cmaes')"),
         ({"pruner": "median"}, "pruner must be one of halving, none (got 'median')"),

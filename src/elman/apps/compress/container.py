@@ -50,7 +50,7 @@ MODES: dict[ModeName, CodecMode] = {
 
 def find_mode(name: ModeName) -> CodecMode:
     """Return the mode of a name, or raise an `ElmanError`."""
-    if name not in MODES:
+    if not isinstance(name, str) or name not in MODES:
         raise ElmanError(f"{option.mode} must be one of {', '.join(MODES)} (got {shorten(name)})")
     return MODES[name]
 

@@ -24,7 +24,7 @@ from elman.apps.serve.requests import read_json
 from elman.apps.serve.responses import EXCEPTION_HANDLERS, APIError, json_response
 from elman.apps.serve.server import listen, run_in_thread
 from elman.apps.serve.settings import Settings
-from elman.errors import ElmanError, format_count
+from elman.errors import ElmanError, format_count, shorten
 from elman.formats.web import STATIC, page_routes
 
 HOST = "127.0.0.1"
@@ -40,8 +40,8 @@ def create_dashboard(runs: Sequence[RunSource], live: LiveRun | None = None) -> 
         Mount(f"{STATIC}/plotly", StaticFiles(packages=[("plotly", "package_data")])),
         *page_routes("dashboard", Path(__file__).parent / "static"),
         Route("/api/runs", endpoints.list_runs),
-        Route("/api/runs/{number:int}", endpoints.get_run),
-        Route("/api/runs/{number:int}/histograms", endpoints.histograms),
+        Route("/api/runs/{number}", endpoints.get_run),
+        Route("/api/runs/{number}/histograms", endpoints.histograms),
         Route("/api/end", endpoints.end),
         endpoints.command_route("/api/stop", lambda run: run.stop_requested),
         endpoints.command_route("/api/sample", lambda run: run.sample_requested),
@@ -97,11 +97,11 @@ class RunEndpoints:
         return self.live
 
     def _find_run(self, request: Request) -> RunSource:
-        number: int = request.path_params["number"]
-        if number >= len(self.runs):
-            count = format_count(len(self.runs), "run")
-            raise APIError(404, f"run {number} not found ({count}, counted from 0)", "no_such_run")
-        return self.runs[number]
+        number, runs = request.path_params["number"], {str(n): run for n, run in enumerate(self.runs)}
+        if number not in runs:
+            count = format_count(len(runs), "run")
+            raise APIError(404, f"run {shorten(number)} not found ({count}, counted from 0)", "no_such_run")
+        return runs[number]
 
 
 @contextmanager

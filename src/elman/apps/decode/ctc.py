@@ -38,12 +38,13 @@ from numpy.typing import ArrayLike, NDArray
 from elman.apps.decode import beam, inputs, language_model
 from elman.apps.decode.beam import NONE
 from elman.apps.decode.language_model import LanguageModel, LmState
-from elman.errors import ElmanError, check_range
+from elman.errors import ElmanError, check_number, check_range, checks_types, list_strings
 from elman.jit import bind
 from elman.model import Model
 
 ALPHA, BETA = 0.5, 1.5
 """The default weights with a language model."""
+MAX_WIDTH = 100_000  # the states of so many prefixes of a small network take 100 MB
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class CtcSearch:
     ((0, 0), (1, 1))
     """
 
+    @checks_types
     def __init__(
         self,
         symbols: Sequence[str] | Mapping[str, int],
@@ -113,10 +115,10 @@ class CtcSearch:
         state: LmState | None = None,
     ) -> None:
         alpha, beta = inputs.check_weights(alpha, beta if beta is not None else 0.0 if lm is None else BETA)
-        check_range("width", width, 1)
+        check_range("width", width, 1, MAX_WIDTH)
         thresholds = {"symbol_threshold": symbol_threshold, "beam_threshold": beam_threshold}
         for name, value in thresholds.items():
-            inputs.check_number(name, value, "greater than 0", lambda number: number > 0)
+            check_number(name, value, "greater than 0", lambda number: number > 0)
         self.texts, self._from_logits = inputs.list_texts(symbols, blank, space), from_logits
         self._symbol_threshold, self._beam_threshold = symbol_threshold, float(beam_threshold)
         self._blank, self._width = self.texts.index(""), width
@@ -188,6 +190,7 @@ class CtcSearch:
         """Return the text with the highest score so far, without the end of a line."""
         return self.finish(end=False)[0]
 
+    @checks_types
     def finish(self, *, end: bool = True, nbest: int = 1) -> list[Hypothesis]:
         """Return the texts with the highest scores, the best first; the search can be continued.
 
@@ -361,7 +364,8 @@ def decode_batch(
     ['h', 'i']
     """
     check_range("batch_size", batch_size, 1)
-    search, arrays = CtcSearch(symbols, lm, **options), [np.asarray(each) for each in log_probs]
+    search, arrays = CtcSearch(symbols, lm, **options), inputs.list_arrays(log_probs)
+    batch_size = max(1, min(batch_size, len(arrays)))  # for which there is memory
     order = sorted(range(len(arrays)), key=lambda n: arrays[n].shape[:1])  # lines of a batch end at about the same time
     found = dict[int, list[Hypothesis]]()
     for first in range(0, len(arrays), batch_size):
@@ -373,6 +377,7 @@ def decode_batch(
     return [found[n] for n in range(len(arrays))]
 
 
+@checks_types
 def rescore(
     nbest: Iterable[tuple[str, float] | Hypothesis],
     lm: LanguageModel,
@@ -404,16 +409,16 @@ def rescore(
     >>> elman.rescore([("tick tick", -2.1), ("tick tock", -2.6)], model)[0].text
     'tick tock'
     """
-    inputs.check_weights(alpha, beta)
+    alpha, beta = inputs.check_weights(alpha, beta)
     language_model.check_is_language_model(lm)
     try:
         pairs = [(each.text, each.acoustic) if isinstance(each, Hypothesis) else each for each in nbest]
         texts, scores = [text for text, *_ in pairs], [float(score) for _, score, *_ in pairs]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ElmanError(f"nbest must contain a text and a score of each hypothesis ({error})") from None
     if any(map(math.isnan, scores)):
         raise ElmanError("a score of the hypotheses is NaN")
-    inputs.check_strings("the texts of the hypotheses", texts)
+    list_strings("the texts of the hypotheses", texts)
     rows = zip(texts, scores, language_model.read_texts(lm, texts), strict=True)
     found = [Hypothesis(text, s + alpha * log_p + beta * len(text), s, log_p) for text, s, log_p in rows]
     return sorted(found, key=lambda hypothesis: -hypothesis.score)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Real
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, check_number, list_strings, quote
 from elman.network import log_softmax
 
 BLANKS = ("", "<pad>", "[PAD]", "<blank>", "<blk>", "_")
@@ -20,33 +20,20 @@ ROUNDING = 0.02
 """The logarithm of the sum of probabilities in half precision, such as bfloat16, may differ from 0 by less."""
 
 
-def check_number(name: str, value: Any, requirement: str, is_met: Callable[[float], bool] = math.isfinite) -> float:
-    """Check a number and return it."""
-    if not (isinstance(value, Real) and is_met(float(value))):
-        raise ElmanError(f"{name} must be {requirement} (got {shorten(value)})")
-    return float(value)
-
-
 def check_weights(alpha: float, beta: float) -> tuple[float, float]:
     """Check the weights of the score and return them."""
     alpha = check_number("alpha", alpha, "finite and at least 0", lambda value: 0 <= value < math.inf)
-    return alpha, check_number("beta", beta, "finite")
-
-
-def check_strings(name: str, values: Any) -> None:
-    """Check that an argument contains strings."""
-    if not (isinstance(values, Iterable) and all(isinstance(each, str) for each in values)):
-        raise ElmanError(f"{name} must be strings (got {quote(values)})")
+    return alpha, check_number("beta", beta)
 
 
 def list_texts(symbols: Sequence[str] | Mapping[str, int], blank: str | None, space: str) -> list[str]:
     """Return the text that each symbol stands for: "" for the blank only."""
-    check_strings("the symbols", symbols)
-    names = [*symbols]
+    names = list_strings("symbols", symbols)
     if isinstance(symbols, Mapping):
-        names.sort(key=symbols.__getitem__)
-        if [symbols[name] for name in names] != [*range(len(names))]:
+        columns: Any = {symbols[name]: name for name in names if isinstance(symbols[name], Integral)}
+        if sorted(columns) != [*range(len(names))]:
             raise ElmanError(f"the values of the symbols must be their columns, 0 to {len(names) - 1}, each once")
+        names = [columns[k] for k in range(len(names))]
     blank = next((name for name in BLANKS if name in names), "") if blank is None else blank
     if blank not in names:
         remedy = f"append '' if log_probs has {len(names) + 1} columns, or pass blank"
@@ -58,11 +45,21 @@ def list_texts(symbols: Sequence[str] | Mapping[str, int], blank: str | None, sp
     return texts
 
 
+def list_arrays(log_probs: Iterable[ArrayLike]) -> list[NDArray[Any]]:
+    """Return the array of each line."""
+    try:
+        return [np.asarray(each) for each in log_probs]
+    except (TypeError, ValueError) as error:
+        raise ElmanError(f"log_probs must be an array for each line ({error})") from None
+
+
 def read_frames(log_probs: ArrayLike, K: int, from_logits: bool) -> NDArray[np.float64]:
     """Return the log-probabilities (T, K)."""
     try:
+        if np.iscomplexobj(log_probs):
+            raise TypeError("they are complex")
         frames = np.ascontiguousarray(log_probs, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ElmanError(f"log_probs must be an array of numbers ({error})") from None
     if frames.ndim != 2 or frames.shape[1] != K:
         raise ElmanError(f"log_probs must have a row per frame and {K} columns (got the shape {frames.shape})")
@@ -92,10 +89,9 @@ class Hotwords(NamedTuple):
 
 def make_hotwords(texts: Sequence[str], hotwords: Iterable[str], weight: float) -> Hotwords:
     """Return the tables by which each of the words adds `weight`, and its beginning a part of it."""
-    hotwords = [hotwords] if isinstance(hotwords, str) else hotwords
-    check_strings("hotwords", hotwords)
-    check_number("hotword_weight", weight, "finite")
-    words = sorted({word for each in hotwords for word in each.split()}, key=len)
+    listed = list_strings("hotwords", [hotwords] if isinstance(hotwords, str) else hotwords)
+    weight = check_number("hotword_weight", weight)
+    words = sorted({word for each in listed for word in each.split()}, key=len)
     kinds = {character: 2 + k for k, character in enumerate(dict.fromkeys("".join(words)))}
     if missing := [each for each in kinds if each not in texts]:
         raise ElmanError(f"hotwords must consist of the symbols (got {quote(missing[0])})")

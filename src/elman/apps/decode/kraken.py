@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
 import numpy as np
 
 from elman.apps.decode.ctc import SearchOptions, decode_batch
 from elman.apps.decode.language_model import LanguageModel
+from elman.errors import ElmanError, quote
 
 Record = tuple[int, int, int, float]  # label, first and last frame, and highest probability in them
 
@@ -30,6 +31,8 @@ def kraken_decoder(
     >>> elman.kraken_decoder(codec)(outputs)
     [[(1, 0, 0, 0.8), (2, 1, 1, 0.8)]]
     """
+    if not isinstance(getattr(codec, "c2l", None), Mapping):
+        raise ElmanError(f"codec must be that of a recognizer of kraken, with c2l (got {quote(codec)})")
     options = {"blank": "", "from_logits": True, **options}
     names = {labels[0]: characters for characters, labels in codec.c2l.items() if len(labels) == 1}
 

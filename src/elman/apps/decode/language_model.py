@@ -78,6 +78,8 @@ class Reader:
         if model is None:
             return
         check_is_language_model(model)
+        if start is not None and not isinstance(start, LmState):
+            raise ElmanError(f"state must be the state of a hypothesis (got {quote(start)})")
         alphabet = model.alphabet
         index_of = {character: k for k, character in enumerate(alphabet.characters)}
         others = len(index_of) - 1 if getattr(alphabet, "has_unknown", False) else UNKNOWN
@@ -145,7 +147,7 @@ def warn_of_unknown(model: LanguageModel, texts: Sequence[str]) -> None:
         elif any(len(text) > 1 for text in unknown):
             remedy = "a model of characters takes a symbol of several for one that it does not know"
         given = f"{len(unknown)} of the {len(counted)} symbols, such as {quote(unknown[0])}"
-        warnings.warn(f"the language model does not know {given}: {remedy}", UserWarning, stacklevel=4)
+        warnings.warn(f"the language model does not know {given}: {remedy}", UserWarning, stacklevel=5)
 
 
 def read_texts(lm: LanguageModel, texts: Sequence[str]) -> list[float]:

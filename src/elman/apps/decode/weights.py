@@ -8,9 +8,9 @@ from typing import NamedTuple, Unpack
 from numpy.typing import ArrayLike
 
 from elman.apps.decode.ctc import SearchOptions, decode_batch
-from elman.apps.decode.inputs import check_strings
+from elman.apps.decode.inputs import check_weights, list_arrays
 from elman.apps.decode.language_model import LanguageModel
-from elman.errors import ElmanError
+from elman.errors import ElmanError, checks_types, list_strings, quote
 
 START, STEPS = (0.5, 2.5), ((0.2, 1.0), (0.1, 0.5))
 """The first alpha and beta that are tried, and the steps in which they are changed, one pair after the other."""
@@ -34,6 +34,7 @@ class Weights(NamedTuple):
         return self.errors / max(1, self.chars)
 
 
+@checks_types
 def choose_weights(
     log_probs: Sequence[ArrayLike],
     references: Sequence[str],
@@ -74,7 +75,10 @@ def choose_weights(
     >>> elman.choose_weights([np.log(p)], ["hi"], ["", "h", "i"])
     Weights(alpha=0.0, beta=1.0, errors=0, chars=2)
     """
+    log_probs, references = list_arrays(log_probs), list_strings("references", references)
     check_references(log_probs, references)
+    if not (isinstance(start, Sequence) and len(start) == 2):
+        raise ElmanError(f"start must be an alpha and a beta (got {quote(start)})")
     chars, known = sum(map(len, references)), dict[tuple[float, float], int]()
 
     def count(alpha: float, beta: float) -> int:
@@ -85,14 +89,13 @@ def choose_weights(
             on_errors(Weights(alpha, beta, known[alpha, beta], chars))
         return known[alpha, beta]
 
-    alpha, beta = start if lm is not None else (0.0, 0.0)
+    alpha, beta = check_weights(*start) if lm is not None else (0.0, 0.0)
     alpha, beta = search_weights(count, alpha, beta, [each for each in DIRECTIONS if lm is not None or each[0] == 0])
     return Weights(alpha, beta, known[alpha, beta], chars)
 
 
 def check_references(lines: Sequence[object], references: Sequence[str]) -> None:
     """Check that there is a reference for each line, and one at least."""
-    check_strings("references", references)
     if len(lines) != len(references) or not references:
         raise ElmanError(f"there are {len(lines)} lines and {len(references)} references: pass the text of each line")
 

@@ -20,7 +20,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from elman.errors import ElmanError, format_count, option, quote, shorten
+from elman.errors import ElmanError, format_count, list_items, option, quote, shorten
 from elman.model import Model, check_is_model
 from elman.network import Architecture, Array, Arrays, Parameters, State, begin_text, layer_names, suffix
 from elman.ngram import ngram_tensors
@@ -71,7 +71,7 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None)
 
 def _check_models(models: Iterable[Model]) -> list[Model]:
     """Return several models, after checks that they can be joined."""
-    models = [models] if isinstance(models, Model) else [*models]
+    models = [models] if isinstance(models, Model) else list_items("models", models, expected="models")
     for model in models:
         check_is_model(model)
     if len(models) < 2:
@@ -120,7 +120,7 @@ def _check_alphabets(first: Sequence[str], other: Sequence[str], number: int) ->
 def _check_weights(weights: Sequence[float], n: int) -> list[float]:
     try:
         shares = [float(weight) for weight in weights]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ElmanError(f"the weights of an ensemble must be numbers (got {shorten(weights)})") from None
     if len(shares) != n:
         given = format_count(len(shares), "weight")

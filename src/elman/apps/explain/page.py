@@ -28,7 +28,7 @@ from elman.apps.explain.explanation import (
     explain_indices,
 )
 from elman.apps.explain.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
-from elman.errors import check_range, format_count
+from elman.errors import check_range, checks_types, format_count
 from elman.formats.web import STATIC_FILES, dump_json, encode_bytes, pluralize, render_file
 from elman.model import Model, check_is_model
 from elman.network import Architecture
@@ -42,6 +42,7 @@ NO_SURPRISAL = 0xFFFF  # represents the surprisal of the first known character, 
 _FILES = Path(__file__).parent / "static"
 
 
+@checks_types
 def explain(
     text: str, model: Model, *, out: str | os.PathLike[str] | None = None, units: int | None = None
 ) -> ExplainPage:

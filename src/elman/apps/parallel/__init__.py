@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.errors import checks_types
 from elman.model import BlockScorer, load, locate_model
 
 
@@ -30,6 +31,7 @@ class LineScorer:
     (True, array([9, 3]))
     """
 
+    @checks_types
     def __init__(self, path: str | os.PathLike[str], *, engine: str | None = None) -> None:
         self.engine = engine
         self.path = locate_model(path)  # a process may run in another directory

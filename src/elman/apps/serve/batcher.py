@@ -3,6 +3,7 @@
 Every sequence has a state and a random generator of its own, so its text does not depend on the others in the batch.
 Sequences join and leave between two steps: none waits for the end of another while the batch has a free slot. The first
 sequence of a prompt reads it; the others join afterwards. A sequence whose client does not read leaves its slot.
+An exception fails the request of the sequence that caused it, and no other: see `ContinuousBatcher._attempt`.
 
 B  sequences of a batch    T  characters read, n  characters generated in one step
 """
@@ -15,7 +16,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from elman.apps.serve.responses import APIError, shutdown_error
 from elman.apps.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
 from elman.model import Model
-from elman.network import Array, SamplingParams, State, stack_states
+from elman.network import Array, SamplingParams, State, list_sampling_options, stack_states
 from elman.ngram import NgramModel
 
 BATCH_SIZES = (1, 4, 16)
@@ -59,6 +60,22 @@ def call_in_loop(loop: asyncio.AbstractEventLoop, *callbacks: Callable[[], None]
     """Schedule calls in an event loop; do nothing if the loop is closed, as nobody can be waiting then."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(lambda: [callback() for callback in callbacks])
+
+
+@contextmanager
+def failing_alone(job: GenerationJob) -> Iterator[None]:
+    """Fail one job, from another thread, if the block raises."""
+    try:
+        yield
+    except Exception:
+        log.exception("generation failed")
+        for sequence in job.sequences:  # now, so that they leave their slots before the event loop runs
+            sequence.is_cancelled = True
+        call_in_loop(job.loop, partial(job.fail, _failure()))
+
+
+def _failure() -> APIError:
+    return APIError(500, "generation failed; see the server's log", "internal_error")
 
 
 class ContinuousBatcher:
@@ -104,11 +121,13 @@ class ContinuousBatcher:
         return sum(len(each.prompt.sequences) if each.prompt.unread else 1 for each in waiting)
 
     def _warm_up(self) -> None:
-        """Compile every kernel and prepare every layout before the first request."""
+        """Compile every kernel, those of the filters too, and prepare every layout before the first request."""
+        filtered = SamplingParams(**{each.name: each.example for each in list_sampling_options()})  # type: ignore[arg-type]
         for size in BATCH_SIZES:
             states, x = self.model.start(size), np.zeros((1, size), np.intp)
             self._prompt_session.logits(states, x.astype(self.model.alphabet.dtype))
-            self._session.generate(states, x[0], np.zeros((1, size)), [SamplingParams()] * size)
+            for sampling in (SamplingParams(), filtered):
+                self._session.generate(states, x[0], np.zeros((1, size)), [sampling] * size)
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -116,9 +135,9 @@ class ContinuousBatcher:
             try:
                 with np.errstate(all="ignore"):  # whether numbers are finite is for the request to check
                     self._step()
-            except Exception:
+            except Exception:  # of the batcher itself, and not of a sequence
                 log.exception("generation failed")
-                self._fail_all(APIError(500, "generation failed; see the server's log", "internal_error"))
+                self._fail_all(_failure())
         self._receive(wait=False)
         self._fail_all(shutdown_error())
 
@@ -148,12 +167,24 @@ class ContinuousBatcher:
         reading = [sequence for sequence in self._running if sequence.prompt.unread]
         reading.sort(key=lambda sequence: -sequence.prompt.unread)
         for batch in _split_batches(reading):
-            self._read(batch, self._step_length(len(reading)))
+            self._attempt(self._read, batch, self._step_length(len(reading)))
         writing = [sequence for sequence in self._running if not (sequence.is_finished or sequence.prompt.unread)]
         writing.sort(key=lambda sequence: sequence.is_started)  # new sequences share a batch with short steps
         for batch in _split_batches(writing):
-            self._generate(batch, self._step_length(len(writing)))
+            self._attempt(self._generate, batch, self._step_length(len(writing)))
         self._free_slots()
+
+    def _attempt(self, step: Callable[[list[Sequence], int], None], batch: list[Sequence], n: int) -> None:
+        """Do a step of a batch. One that raises has changed no sequence, and is repeated for each of them alone."""
+        try:
+            step(batch, n)
+        except Exception:
+            if len(batch) == 1:
+                with failing_alone(batch[0].job):
+                    raise
+            else:
+                for sequence in batch:
+                    self._attempt(step, [sequence], n)
 
     def _free_slots(self) -> None:
         """Remove what has ended, its counts too, and the sequences whose client does not read."""
@@ -169,11 +200,12 @@ class ContinuousBatcher:
         """Let sequences join in the order in which they began to wait."""
         while len(self._running) < self.max_batch_size and (sequence := self._next_waiting()):
             self._waiting.remove(sequence)
-            self._running.append(sequence)
             prompt = sequence.prompt
-            if prompt.is_counted and prompt not in self._counted:
-                sequence.state = sequence.state.count(self.model.parameters.ngrams)
-                self._counted.append(prompt)
+            with failing_alone(sequence.job):
+                if prompt.is_counted and prompt not in self._counted:
+                    sequence.state = sequence.state.count(self.model.parameters.ngrams)
+                    self._counted.append(prompt)
+                self._running.append(sequence)
 
     def _step_length(self, count: int) -> int:
         """Return the number of characters by which `count` sequences advance within the time budget of a step."""
@@ -187,8 +219,8 @@ class ContinuousBatcher:
         for b, chunk in enumerate(chunks):
             x[: len(chunk), b] = chunk
         o, states = self._prompt_session.logits(_stack_states(sequences, size), x)
-        ends = [(each, np.s_[: len(chunk), b]) for b, (each, chunk) in enumerate(zip(sequences, chunks, strict=True))]
-        dispatch((each.job, each.prompt.advance(o[end], states.select(end))) for each, end in ends)
+        ends = [np.s_[: len(chunk), b] for b, chunk in enumerate(chunks)]
+        _advance(sequences, lambda b, each: each.prompt.advance(o[ends[b]], states.select(ends[b])))
         for sequence in sequences:
             if not sequence.prompt.unread:
                 self._waiting.extendleft(reversed(sequence.prompt.sequences[1:]))
@@ -202,11 +234,16 @@ class ContinuousBatcher:
             uniforms[:, b], x[b] = sequence.generator.random(n), sequence.x
         sampling = [sequence.sampling for sequence in sequences] + [SamplingParams()] * (size - len(sequences))
         started = time.perf_counter()
-        characters, after = self._session.generate(states, x, uniforms, sampling)
-        self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
-        logits = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
-        numbered = [*enumerate(sequences)]
-        dispatch((each.job, each.append(characters[:, b], after.select(b), logits.get(b))) for b, each in numbered)
+        try:
+            characters, after = self._session.generate(states, x, uniforms, sampling)
+            seconds = (time.perf_counter() - started) / (n * size)
+            logits = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
+        except Exception:
+            for sequence in sequences:  # so that the same numbers are drawn again
+                sequence.generator.bit_generator.advance(-n)  # type: ignore[attr-defined]  # of PCG64
+            raise
+        self._seconds_per_char += (seconds - self._seconds_per_char) / 8
+        _advance(sequences, lambda b, each: each.append(characters[:, b], after.select(b), logits.get(b)))
 
     def _read_again(self, sequences: list[Sequence], states: State, x: NDArray[np.intp]) -> dict[int, Array]:
         """Return the logits after each of x (n, B), by column, where log-probabilities are requested."""
@@ -229,6 +266,15 @@ class ContinuousBatcher:
             group.clear()
         for job in jobs:
             call_in_loop(job.loop, partial(job.fail, error))
+
+
+def _advance(sequences: list[Sequence], advance: Callable[[int, Sequence], list[SequenceDelta]]) -> None:
+    """Advance each sequence of a batch, and deliver its deltas."""
+    deltas = list[tuple[GenerationJob, list[SequenceDelta]]]()
+    for b, sequence in enumerate(sequences):
+        with failing_alone(sequence.job):
+            deltas.append((sequence.job, advance(b, sequence)))
+    dispatch(deltas)
 
 
 def _is_paused(sequence: Sequence) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli import Integer, Port
-from elman.errors import ElmanError, format_count, require_extra, shorten
+from elman.errors import check_number, format_count, require_extra
 
 GROUP = "Use"
 
@@ -59,8 +59,8 @@ def serve(
         from elman.apps.serve.models import load_models
         from elman.apps.serve.server import address_of, listen, run
         from elman.apps.serve.settings import create_settings
-    if not 0 <= shutdown_timeout < math.inf:
-        raise ElmanError(f"--shutdown-timeout must be a finite number of at least 0 (got {shorten(shutdown_timeout)})")
+    finite = "a finite number of at least 0"
+    check_number("shutdown_timeout", shutdown_timeout, finite, lambda seconds: 0 <= seconds < math.inf)
     limits = {"max_tokens": max_tokens, "max_characters": max_characters}
     limits |= {"max_batch_size": max_batch_size, "max_queued_requests": max_queued_requests}
     settings = create_settings(host, api_key, allow_host or [], allow_origin or [], **limits)

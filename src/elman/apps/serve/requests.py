@@ -26,9 +26,10 @@ from starlette.requests import Request
 
 from elman.apps.serve.responses import JSON, APIError, shutdown_error
 from elman.apps.serve.settings import Settings
-from elman.errors import quote, shorten
+from elman.errors import MAX_INT, quote, shorten
 from elman.model import LINE_OPTIONS, LineLimits, Model
 from elman.network import SamplingOption, SamplingParams, list_sampling_options
+from elman.storage import safe_message
 
 _DISCARD_FACTOR = 16
 """Multiple of the size limit up to which a body that is too large is read and discarded: a client whose connection is
@@ -80,7 +81,7 @@ async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
     try:
         content = json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
-        raise APIError(400, f"the request body is not valid JSON ({error})", "invalid_json") from None
+        raise APIError(400, f"the request body is not valid JSON ({safe_message(error)})", "invalid_json") from None
     if not isinstance(content, dict):
         message = f"the request body must be a JSON object (got {type(content).__name__})"
         raise APIError(400, message, "invalid_json")
@@ -246,7 +247,7 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     generation = {option.name: _sampling_field(option) for option in list_sampling_options()}
     has_lines = any(model.is_of_lines for model in models.values())
     for each in LINE_OPTIONS:
-        kind: Any = bool if each.hint is bool else Annotated[int, Field(ge=0), Integral]
+        kind: Any = bool if each.hint is bool else Annotated[int, Field(ge=0, le=MAX_INT), Integral]
         no_effect = WithJsonSchema({"type": "null"} if each.default is None else {"const": each.default})
         kind = kind if has_lines else Annotated[kind, no_effect]
         generation[each.name] = _field(kind, each.default, f"{each.help} {NOT_OPENAI}")

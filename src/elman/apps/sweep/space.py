@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from elman._version import __version__
 from elman.config import Config, check_names, make_config
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import MAX_INT, ElmanError, option, quote, shorten
 from elman.recipe import PRESETS, name_preset
-from elman.storage import MAX_INT, safe_message
+from elman.storage import safe_message
 
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 from elman.apps.sweep.results import SweepResult
 from elman.apps.sweep.space import Pruner, Sampler, SweepSettings, create_grid, fix_options, parse_space
-from elman.config import normalize
-from elman.errors import ElmanError, check_range, option, quote, require_extra
+from elman.errors import ElmanError, check_number, check_range, check_type, option, quote, require_extra
 from elman.machine import thread_count
 from elman.options import document_options
 from elman.recipe import DEFAULT_PRESET
@@ -96,18 +95,22 @@ def sweep(
         raise ElmanError(f"a sweep requires a limit: pass {option.trials} or {option.total_seconds}")
     if trials is not None:
         check_range("trials", trials, 1)
-    if total_seconds is not None and not (isinstance(total_seconds, int | float) and total_seconds > 0):
-        raise ElmanError(f"{option.total_seconds} must be a number greater than 0 (got {quote(total_seconds)})")
+    if total_seconds is not None:
+        check_number("total_seconds", total_seconds, "a number greater than 0", lambda value: value > 0)
     check_range("workers", workers, 1, thread_count())
     check_range("sampler_seed", sampler_seed, 0, 2**32 - 1)
     for name, choice, choices in (("sampler", sampler, get_args(Sampler)), ("pruner", pruner, get_args(Pruner))):
-        if choice not in choices:
+        if not isinstance(choice, str) or choice not in choices:
             raise ElmanError(f"{option[name]} must be one of {', '.join(choices)} (got {quote(choice)})")
     if not isinstance(corpus, str | os.PathLike):
         raise ElmanError(f"a sweep reads a file or a built-in text (got {type(corpus).__name__})")
+    check_type("out", out, "os.PathLike[str]")
+    check_type("callback", callback, "Callable | None")
+    if not isinstance(space, str | os.PathLike | Mapping | None):
+        raise ElmanError(f"{option.space} must be a file or a dictionary (got {quote(space)})")
     with require_extra("sweep"):
         from elman.apps.sweep.loop import run_sweep
-    given = {name: normalize(name, value) for name, value in collect_settings(None, None, options).items()}
+    given = collect_settings(None, None, options)
     table = read_toml(Path(space)) if isinstance(space, str | os.PathLike) else space
     fixed = fix_options(preset, given, table)
     searched = parse_space(table, preset, fixed)

@@ -19,7 +19,6 @@ from elman.network.sampling import SamplingOption, SamplingParams, list_sampling
 _OPTIONS = list_sampling_options()
 _NAMES = [each.name for each in _OPTIONS]
 _get_values = attrgetter(*_NAMES)
-_MAX = np.finfo(np.float64).max
 
 TEMPERATURE, NGRAM_WEIGHT, TRUNCATES = _NAMES.index("temperature"), _NAMES.index("ngram_weight"), len(_NAMES)
 """Rows of the array that `pack_sampling_params` returns: one for each sampling option, and whether a filter is on."""
@@ -28,7 +27,7 @@ TEMPERATURE, NGRAM_WEIGHT, TRUNCATES = _NAMES.index("temperature"), _NAMES.index
 def pack_sampling_params(sampling: Sequence[SamplingParams], K: int) -> NDArray[np.float64]:
     """Return the parameters (n, B) of B batch rows for the kernels; top-k is 0 where it excludes nothing."""
     packed = np.empty((len(_NAMES) + 1, len(sampling)))
-    packed[:TRUNCATES] = np.array([[min(value, _MAX) for value in _get_values(params)] for params in sampling]).T
+    packed[:TRUNCATES] = np.array([_get_values(params) for params in sampling]).T
     top_k = packed[_NAMES.index("top_k")]
     top_k[top_k >= K] = 0
     packed[TRUNCATES] = np.any([packed[n] != each.default for n, each in enumerate(_OPTIONS) if each.filter], axis=0)

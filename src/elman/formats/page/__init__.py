@@ -28,7 +28,7 @@ from elman.ngram.model import NgramModel
 from elman.text.masks import describe_symbols
 
 MAX_WEIGHTS = 50_000_000  # a browser has the weights twice, in float32: 400 MB
-MAX_NUMBER = 100_000  # the maximum in the form of a sampling option that has no maximum
+MAX_NUMBER = 100_000  # the largest maximum of a sampling option in the form
 MAX_INCREASE = 0.002  # nats per character by which rounded weights may predict a text worse
 _TEXTS, _LENGTH = 16, 250  # the texts on which this is measured, which the model itself generates, and their length
 _SOURCES = " 'wasm-unsafe-eval'; worker-src blob:; img-src data:"
@@ -64,8 +64,7 @@ def list_sampling_fields() -> list[dict[str, Any]]:
     """Return the sampling options as inputs of the form."""
     names = ("name", "label", "help", "default", "start", "minimum", "step")
     return [
-        {name: getattr(option, name) for name in names}
-        | {"maximum": MAX_NUMBER if option.request_maximum is None else option.request_maximum}
+        {name: getattr(option, name) for name in names} | {"maximum": min(MAX_NUMBER, option.request_maximum)}
         for option in list_sampling_options()
     ]
 
