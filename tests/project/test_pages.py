@@ -22,7 +22,7 @@ from support.state import ROOT, TEXT
 DOCS = ROOT / "docs"
 SMALL: dict[str, Any] = {"hidden_size": 4, "layers": 1, "engine": "numpy", "seq_length": 5, "batch_size": 1}
 PLAY = (TEXT + "ROMEO: But soft, what light through yonder window breaks? To be, or not to be\n") * 20
-NAMES = "\n".join(first + second + third for first in "abel" for second in "elan" for third in "nora") 
+NAMES = "\n".join(first + second + third for first in "abel" for second in "elan" for third in "nora")
 NOT_RUN = ("python3 -m venv", "pip install", "elman serve")
 """The environment and the server, which tests of their own set up."""
 
