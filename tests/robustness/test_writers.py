@@ -36,7 +36,7 @@ def test_a_fault_leaves_nothing_partial_and_the_command_can_be_run_again(tmp_pat
     shim = tmp_path / "faults.so"
     subprocess.run([COMPILER or "", "-shared", "-fPIC", "-o", shim, SHIM], check=True)
     environment = os.environ | {"LD_PRELOAD": str(shim), "PYTHONPATH": os.pathsep.join(["tests", *sys.path])}
-    command = [sys.executable, "-m", "support.fault_program", shim, str(faults)]
+    command = [sys.executable, "-m", "support.fault_program", str(shim), str(faults)]
     ended = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True)
     result = json.loads(ended.stdout)
     assert result["found"] == []

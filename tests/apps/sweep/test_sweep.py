@@ -1,6 +1,7 @@
 """Sweeps: from the first trial to the report, interrupted and continued."""
 
 import csv
+import errno
 import json
 import os
 import re
@@ -263,6 +264,18 @@ def test_a_kill_while_the_best_trial_is_replaced_leaves_no_part_of_it(
         assert not best.exists() or weights(best) == weights(result.directory / "trials" / "0000")
     assert last > 5
     assert not [*result.directory.glob(".best.*")]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_trial_that_cannot_be_started_has_not_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Objective, "arguments", fail)
+        with pytest.raises(OSError, match="No space left on device"):
+            small_sweep(tmp_path, 1)
+    assert_as_never_killed(tmp_path, small_sweep(tmp_path, 1), 1)
 
 
 @pytest.mark.usefixtures("in_process")

@@ -84,12 +84,15 @@ def optimize(study: SweepStudy, corpus_sha256: str, callback: Callback) -> bool:
             objective.stop(kill=True)
             raise
     study.release()
+    reason: BaseException | None = None
     try:
         loop.result()
-    except SystemExit:  # of a trial that was stopped
-        pass
-    except AssertionError as error:  # Optuna's, where it cannot store the end of a trial: not the reason
-        raise error.__context__ or error  # noqa: B904 (it has a cause of its own)
+    except SystemExit as stopped:
+        reason = stopped.__cause__
+    except AssertionError as error:  # Optuna's, where it cannot store the end of a trial
+        reason = error.__context__ or error
+    if reason is not None:
+        raise reason
     return is_stopped
 
 
@@ -106,9 +109,12 @@ class Objective:
 
     def __call__(self, trial: Trial) -> float:
         """Return the validation loss of a trial; raise if it is pruned, has failed, or is stopped."""
-        ended = self.train(self.study.suggest(trial))
-        for name in ended.keys() & {"seconds", "updates", "error"}:
-            trial.set_user_attr(name, ended[name])
+        try:
+            ended = self.train(self.study.suggest(trial))
+            for name in ended.keys() & {"seconds", "updates", "error"}:
+                trial.set_user_attr(name, ended[name])
+        except Exception as error:  # such as a full disk: the trial has not failed, and is trained by the next call
+            raise SystemExit from error
         if ended["state"] == "complete":
             return float(ended["loss"])
         # SystemExit ends `optimize`, and leaves the trial unfinished.
