@@ -317,7 +317,8 @@ def normalize(name: str, value: Any) -> Any:
 
     An integer where a float belongs is that float.
     """
-    if isinstance(value, Real) and not isinstance(value, bool):
+    is_number = type(value) is not bool and isinstance(value, Real)  # mypy takes no bool for a Real
+    if is_number:
         value = int(value) if isinstance(value, Integral) else value
         is_float = float in _list_alternatives(list_types()[name]) or not isinstance(value, int)
         # A larger integer may be another one as a float, or exceed the largest float.

@@ -28,7 +28,7 @@ from support.training import SMALL, train
 from support.wrong_values import make_wrong_values
 
 LOG_P = np.log([[0.1, 0.8, 0.1], [0.8, 0.1, 0.1]])
-CTC = {"log_probs": LOG_P, "symbols": ["", "h", "i"]}
+CTC: dict[str, Any] = {"log_probs": LOG_P, "symbols": ["", "h", "i"]}
 NOT_CALLED = {"ElmanError", "TrainingCallback", "Sample", "Score", "Model", "Corpus", "Run", "SavedRun"}
 """What has no arguments of its own, or is a record that is not made by users; its methods are called."""
 
@@ -70,7 +70,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
     objects = {"Model": model, "Corpus": corpus, "Run": run, "SavedRun": saved, "CtcSearch": search}
     objects |= {"LineScorer": elman.LineScorer(folder / "run"), "lines": lines, "Config": elman.Config()}
     found: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {}
-    for name in sorted({*elman.__all__} - NOT_CALLED - {"__version__"}):
+    for name in sorted({*dir(elman)} - NOT_CALLED - {"__version__"}):
         found[name] = getattr(elman, name), arguments.get(name, {})
     for kind, each in objects.items():
         for name, _ in inspect.getmembers(type(each), callable):

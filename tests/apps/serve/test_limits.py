@@ -202,14 +202,14 @@ async def test_an_exception_of_a_sequence_fails_its_request_alone(caplog: pytest
     for kind, (place, error) in enumerate(itertools.product((*IN_ENGINE, *IN_SEQUENCE), ERRORS)):
         async with batching(model(), max_batch_size=3 + kind % 20) as served:
             if place in IN_ENGINE:
-                place(served, error("rogue"))  # type: ignore[arg-type]
+                place(served, error("rogue"))
             jobs, rogues = list[GenerationJob](), list[GenerationJob]()
             for n, ask in enumerate(asks):
                 jobs.append(begin(served, **ask))
                 if n % 3 == kind % 3:
                     rogues.append(prepare(served, **ROGUE, n=1 + kind % 4))
                     if place in IN_SEQUENCE:
-                        place(rogues[-1], error("rogue"))  # type: ignore[arg-type]
+                        place(rogues[-1], error("rogue"))
                     served.batcher.submit(rogues[-1])
                 if n % 2:
                     await asyncio.sleep(0.002)
