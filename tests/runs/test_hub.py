@@ -11,6 +11,7 @@ import pytest
 
 import elman
 from elman.errors import ElmanError, quote
+from elman.model import loading
 from elman.model.loading import fingerprint, hub_name
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
@@ -105,6 +106,9 @@ def test_what_cannot_be_loaded_is_one_line(hub: Hub, command: Command, name: str
 def test_without_a_network(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # instead of waiting for the library's retries
     with pytest.raises(ElmanError, match=r"the Hugging Face Hub cannot be reached, and the model is not in the cache$"):
+        elman.load(NAME)
+    monkeypatch.setattr(loading, "DOWNLOADS", {})  # of an installation without elman.formats.hub
+    with pytest.raises(ElmanError, match=rf"^cannot load '{NAME}': elman.formats.hub is not installed$"):
         elman.load(NAME)
     assert hub.requests == []
 

@@ -234,7 +234,9 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> History:
         assert str(dir.parent) not in json.dumps(config)
         assert (id in history) == (resume == "allow")
         entries = history.setdefault(id, [])
-        return SimpleNamespace(define_metric=lambda *_, **__: None, log=entries.append, finish=lambda: None)
+        return SimpleNamespace(
+            define_metric=lambda *_, **__: None, log=entries.append, finish=lambda: entries.append({"finished": True})
+        )
 
     library = SimpleNamespace(init=init, Settings=dict, Error=RuntimeError, Html=str)
     monkeypatch.setitem(sys.modules, "wandb", library)
@@ -249,6 +251,7 @@ def test_wandb_has_what_the_directory_has(corpus: Corpus, tmp_path: Path, wandb:
     for entry, row in zip(rows, run.metrics, strict=True):
         values = asdict(row) | {"learning_rate": pytest.approx(rates[row.update])}
         assert entry == {name: values[name] for name in values if name != "seconds" and values[name] is not None}
+    assert [entry for entry in history if "finished" in entry] == history[-1:]
     samples = [entry for entry in history if "sample" in entry]
     assert [entry["sample"] for entry in samples] == [f"<pre>{escape(sample.text)}</pre>" for sample in run.samples]
     (tmp_path / "text").write_text(corpus.text, "utf-8")

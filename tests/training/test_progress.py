@@ -195,7 +195,7 @@ def test_the_reference_experiment_prints_its_samples(
     shown, samples = list[str](), list[Sample]()
     for preset, prints_samples in (("reference", True), ("reference", False), ("steady", True)):
         display = (ProgressBar if is_terminal else ProgressLines)(StderrConsole())
-        display.prints_samples = prints_samples
+        display.prints_samples &= prints_samples  # it is True at first
         options = SMALL | {"preset": preset, "engine": "numpy", "max_updates": 20, "progress": False}
         run = train(corpus, **options, callback=display)
         display.close()
