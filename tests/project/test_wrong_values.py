@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
         "gradcheck": {"corpus": corpus, "hidden_size": 2, "seq_length": 3, "engine": "numpy"},
         "decode_ctc": CTC, "decode_batch": CTC | {"log_probs": [LOG_P]}, "CtcSearch": {"symbols": CTC["symbols"]},
         "choose_weights": CTC | {"log_probs": [LOG_P], "references": ["h"]},
-        "rescore": {"nbest": [("the", -1.0)], "lm": model}, "kraken_decoder": {"codec": None},
+        "rescore": {"nbest": [("the", -1.0)], "lm": model},
+        "kraken_decoder": {"codec": SimpleNamespace(c2l={"h": [1]})},
         "ensemble": {"models": [model, model]}, "explain": {"text": TEXT, "model": model},
         "compress": {"data": "the", "model": model}, "LineScorer": {"path": folder / "run"},
         "decompress": {"data": elman.compress("the", model), "model": model},

@@ -47,7 +47,8 @@ def parse_integer(hint: Any, tokens: Sequence[Token]) -> int:
     try:
         return int(tokens[0].value)
     except ValueError:
-        raise ValueError("must be an integer") from None
+        has_too_many = tokens[0].value.lstrip("+-").isdecimal()  # for Python to convert them
+        raise ValueError(f"must be an integer{' of fewer digits' if has_too_many else ''}") from None
 
 
 def parse_port(hint: Any, tokens: Sequence[Token]) -> int:

@@ -71,7 +71,7 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None)
 
 def _check_models(models: Iterable[Model]) -> list[Model]:
     """Return several models, after checks that they can be joined."""
-    models = [models] if isinstance(models, Model) else list_items("models", models, expected="models")
+    models = [models] if isinstance(models, Model) else list_items("models", models, expected="several models")
     for model in models:
         check_is_model(model)
     if len(models) < 2:
