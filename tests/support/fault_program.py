@@ -164,6 +164,17 @@ def without_times(value: Any) -> Any:
     return [*map(without_times, value)] if isinstance(value, list) else value
 
 
+def list_faults(counts: Sequence[int]) -> Iterator[Fault]:
+    """Yield every fault of a command that makes so many of each of `CALLS`."""
+    for call, count in zip(CALLS, counts, strict=True):
+        for number in range(1, count + 1):
+            yield from (Fault(call, number, kind) for kind in FAULTS)
+            if call == "write":
+                yield Fault(call, number, "short")
+            if call in ("open", "write", "mkdir"):
+                yield Fault(call, number, "ENOSPC", lasts=True)
+
+
 class Case:
     """A command line, the files it works on, and what it leaves without a fault."""
 
@@ -173,20 +184,10 @@ class Case:
         with self.copied() as folder:
             ended = run(shim, folder, line)
             assert ended.code == 0, (line, ended)
-            self.after, self.counts = read_tree(folder), ended.counts
+            self.after, self.faults = read_tree(folder), [*list_faults(ended.counts)]
 
     def copied(self) -> Any:
         return _Copy(self.template)
-
-    def faults(self) -> Iterator[Fault]:
-        """Yield every fault."""
-        for call, count in zip(CALLS, self.counts, strict=True):
-            for number in range(1, count + 1):
-                yield from (Fault(call, number, kind) for kind in FAULTS)
-                if call == "write":
-                    yield Fault(call, number, "short")
-                if call in ("open", "write", "mkdir"):
-                    yield Fault(call, number, "ENOSPC", lasts=True)
 
     def inject(self, fault: Fault) -> list[str]:
         """Return what is wrong after a fault, and after the command is run again."""
@@ -286,21 +287,21 @@ def prepare(shim: ctypes.CDLL) -> None:
 
 
 def inject_all(shim: ctypes.CDLL, folder: Path, number: int, only: Sequence[str] = ()) -> dict[str, Any]:
-    """Inject this number of faults, the same share in every command line, or in those of some commands only."""
+    """Inject this number of faults, the same in every command line that has so many, or in those of some commands."""
     write_template(shim, folder / "template")
-    lines = [line for name in only or WRITERS for line in WRITERS[name]]
-    drawn, found, injected, possible = random.Random(0), list[Any](), dict[str, int](), dict[str, int]()
-    for line in lines:
-        case = Case(shim, line, folder / "template")
-        faults = [*case.faults()]
-        chosen = drawn.sample(faults, min(-(-number // len(lines)), len(faults)))
-        injected[line], possible[line] = len(chosen), len(faults)
-        print(f"{line}: {len(chosen)} of {len(faults)}", file=sys.stderr, flush=True)
+    cases = [Case(shim, line, folder / "template") for name in only or WRITERS for line in WRITERS[name]]
+    cases.sort(key=lambda case: len(case.faults))  # those that have few leave more to the others
+    drawn, found, injected = random.Random(0), list[Any](), dict[str, int]()
+    for n, case in enumerate(cases):
+        share = -(-max(0, number - sum(injected.values())) // (len(cases) - n))
+        chosen = drawn.sample(case.faults, min(max(1, share), len(case.faults)))
+        injected[case.line] = len(chosen)
+        print(f"{case.line}: {len(chosen)} of {len(case.faults)}", file=sys.stderr, flush=True)
         for fault in chosen:
             if wrong := case.inject(fault):
-                found.append([line, fault, wrong])
+                found.append([case.line, fault, wrong])
                 print(fault, *wrong, sep="\n    ", file=sys.stderr, flush=True)
-    return {"injected": injected, "possible": possible, "found": found}
+    return {"injected": injected, "found": found}
 
 
 if __name__ == "__main__":
