@@ -89,7 +89,7 @@ def commands() -> str:
     docs = docs.replace("Hyperparameter preset.", "Hyperparameter [preset](settings.md#presets), by default minute.")
     docs = re.sub(r" `?--help-all`? shows all settings\.", "", docs)
     docs = docs.replace("preset minute.\n", "[preset](settings.md#presets) minute.\n")
-    docs = re.sub(r"(?<=`--by CHOICE`: ).*?\. (?=\*\[)", f"[Score of a line]({SCORES}). ", docs)
+    docs = re.sub(r"(?<=`--by CHOICE`: )Score.*?\. (?=\*\[)", f"[Score of a line]({SCORES}). ", docs)
     docs = docs.replace("metrics for other tools", "metrics with other [loggers](metrics.md#loggers)")
     docs = docs.replace("<sp>", "`<sp>`")
     docs = re.sub(r"^(.*?) \*\[choices: ([^]]*)\]\*", _omit_choices, docs, flags=re.MULTILINE)
