@@ -96,7 +96,9 @@ class Config:
     init: Literal["normal", "orthogonal"] = _option(
         "normal", "Weight initialization: normal, or orthogonal for recurrent matrices and normal for the others."
     )
-    init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0, maximum=1_000_000)
+    init_std: float = _option(
+        0.1, "Standard deviation of the normal initialization.", minimum=0, maximum=3.4e38
+    )  # of float32
     ngram_order: int = _option(
         0, "Order of the n-gram prior: its longest context, in characters; 0 turns it off.", minimum=0, maximum=20
     )

@@ -161,7 +161,7 @@ def test_scores_of_lines(of_lines: elman.Model) -> None:
     ("lines", "by", "message"),
     [
         (["a"], "x", "by must be one of worst5+mean, worst5, mean, max, sum (got x)"),
-        (["a"], ["mean"], "by must be one of worst5+mean, worst5, mean, max, sum (got ['mean'])"),
+        (["a"], ["mean"], "by must be a string (got ['mean'])"),
         ("anna", "mean", "lines must be a list, an array or a column of strings (got 'anna')"),
         (None, "mean", "lines must be a list, an array or a column of strings (got None)"),
         (["a", None], "mean", "line 2 of the batch must be a string (got None)"),
