@@ -40,6 +40,7 @@ def _fraction(default: float, help: str | Callable[[], str], example: float) -> 
 
 MAX_SECONDS = 1_000_000_000  # 30 years; the characters that follow from it are below `MAX_INT`
 MAX_SIZE = 1_000_000_000  # of a table in MB
+MAX_STD = 3.4e38  # the largest float32
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,7 @@ class Config:
     init: Literal["normal", "orthogonal"] = _option(
         "normal", "Weight initialization: normal, or orthogonal for recurrent matrices and normal for the others."
     )
-    init_std: float = _option(
-        0.1, "Standard deviation of the normal initialization.", minimum=0, maximum=3.4e38
-    )  # of float32
+    init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0, maximum=MAX_STD)
     ngram_order: int = _option(
         0, "Order of the n-gram prior: its longest context, in characters; 0 turns it off.", minimum=0, maximum=20
     )
