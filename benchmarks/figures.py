@@ -1,0 +1,80 @@
+"""Compare the figures in the prose of README.md and docs/ with benchmarks/results.
+
+A page has a function that yields what it must say, computed from the stored results. A number with a unit that stands in none of these
+sentences is a fault, unless ``GIVEN`` lists it: a setting, a figure of another author, or one that a test reproduces.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tables import ROOT, load
+
+FIGURE = re.compile(
+    r"(?<![\w.\-])\d[\d,.]*(?:(?:\s|-)?%|(?:\s|-)(?:nats|bits|s|ms|µs|min|seconds?|minutes?|hours?|times|MB|GB|kB|characters\sper)\b)"
+    r"|(?<![\w.\-])\d+\.\d{2,}(?![\w.])"
+)
+"""A number with a unit, or one with two decimal places or more."""
+NOT_PROSE = re.compile(
+    r"^```.*?^```|<!-- (?:table|generated): .*?<!-- end -->|\]\([^)]*\)|`[^`]*`", re.DOTALL | re.MULTILINE
+)
+"""Blocks of code, places that are generated, links, and names in code."""
+
+Claims = Callable[[], Iterator[str]]
+PAGES: dict[str, Claims] = {}
+GIVEN: dict[str, list[str]] = {}
+"""Numbers with units that were not measured here, with words around them, by page."""
+
+
+def page(name: str, given: list[str] | None = None) -> Callable[[Claims], Claims]:
+    """Register what a page must say, and the numbers in it that were not measured."""
+
+    def register(claims: Claims) -> Claims:
+        PAGES[name], GIVEN[name] = claims, given or []
+        return claims
+
+    return register
+
+
+def peer(name: str, budget: int) -> dict[str, float]:
+    """One point of `peers.py`: a program after some seconds."""
+    (found,) = [one for one in load("peers")["results"] if (one["name"], one["budget"]) == (name, budget)]
+    return found
+
+
+@page("README.md", given=["nanoGPT reports 1.470 after three minutes on an A100"])
+def readme() -> Iterator[str]:
+    """What the front page says."""
+    yield f"After 5 seconds on two CPU cores, Elman's loss is {peer('Elman', 5)['window_loss']:.3f} nats per character"
+
+
+def check(text: str, claims: list[str], given: list[str]) -> list[str]:
+    """Return the sentences that a page lacks, and its figures that stand in none of them."""
+    faults = []
+    for claim in (*claims, *given):
+        text, count = re.subn(r"\s+".join(map(re.escape, claim.split())), " ", text)
+        faults += [f"does not say: {claim}"] * (not count)
+    prose = " ".join(NOT_PROSE.sub("`", text).split())
+    for match in FIGURE.finditer(prose):
+        around = prose[max(0, match.start() - 40) : match.end() + 20]
+        faults.append(f"{match[0]} has no stored result: … {around} …")
+    return faults
+
+
+def main() -> None:
+    """Print the faults of all pages."""
+    names = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
+    faults = [f"{name}: no such page" for name in PAGES if name not in names]
+    for name in names:
+        claims = list(PAGES[name]()) if name in PAGES else []
+        found = check((ROOT / name).read_text(encoding="utf-8"), claims, GIVEN.get(name, []))
+        faults += [f"{name}: {fault}" for fault in found]
+    print(*faults, sep="\n", end="\n" * bool(faults))
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()
