@@ -1,7 +1,8 @@
 """Compare the figures in the prose of README.md and docs/ with benchmarks/results.
 
-A page has a function that yields what it must say, computed from the stored results. A number with a unit that stands in none of these
-sentences is a fault, unless ``GIVEN`` lists it: a setting, a figure of another author, or one that a test reproduces.
+A page has a function that yields what it must say, computed from the stored results. A number with a unit that is in none
+of these sentences is a fault, unless ``GIVEN`` lists it: a setting, a figure of another author, or one that a test
+reproduces.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from tables import ROOT, load
 
@@ -41,8 +41,8 @@ def page(name: str, given: list[str] | None = None) -> Callable[[Claims], Claims
 
 def peer(name: str, budget: int) -> dict[str, float]:
     """One point of `peers.py`: a program after some seconds."""
-    (found,) = [one for one in load("peers")["results"] if (one["name"], one["budget"]) == (name, budget)]
-    return found
+    (found,) = (one for one in load("peers")["results"] if (one["name"], one["budget"]) == (name, budget))
+    return dict(found)
 
 
 @page("README.md", given=["nanoGPT reports 1.470 after three minutes on an A100"])

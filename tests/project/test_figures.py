@@ -1,8 +1,7 @@
-"""Every figure in the prose of README and docs has a stored result or a named source, and check() sees the ones that do not."""
+"""The script that compares the figures of README and docs with stored results finds those that have none."""
 
 import runpy
 import sys
-from pathlib import Path
 
 import pytest
 
