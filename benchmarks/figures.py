@@ -1,7 +1,7 @@
 """Compare the figures in the prose of README.md and docs/ with benchmarks/results.
 
-A page has a function that yields what it must say, computed from the stored results. A number with a unit that is in none
-of these sentences is a fault, unless ``GIVEN`` lists it: a setting, a figure of another author, or one that a test
+A page has a function that yields what it must say, computed from the stored results. A number with a unit that is in
+none of these sentences is a fault, unless ``GIVEN`` lists it: a setting, a figure of another author, or one that a test
 reproduces.
 """
 
