@@ -26,7 +26,7 @@ from elman.training.initialization import create_optimizer, initial_state
 
 PRESET = "quick"
 BASE: dict[str, Any] = {
-    "ngram_order": 8,
+    "ngram_order": 9,
     "ngram_folds": 10,
     "ngram_start": 0.5,
     "validation": 0.1,

@@ -36,7 +36,7 @@ state = tuple(parts) if about["cell"] == "lstm" else parts[0]
 text = [character for character in "It was a dark and stormy night" if character in alphabet]
 x = torch.tensor([[alphabet.index(character)] for character in text])
 logits, state = network(x[:-1], state)
-if prior:  # the weights alpha of the matched orders, and log q
+if prior:  # the weights alpha of the matched lengths, and log q
     from model import model
 
     nodes, rows = model.prior.start(1), []

@@ -36,7 +36,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "corpus": "shakespeare", "preset": "quick", "cell": "lstm", "hidden_size": 128, "ngram_order": 0,
         "validation": 0.1, "max_updates": 1500,
     },
-    "docs": {"corpus": "python-docs", "preset": "quick", "ngram_order": 5, "validation": 0.1, "max_updates": 1000},
+    "docs": {"corpus": "python-docs", "preset": "quick", "ngram_order": 6, "validation": 0.1, "max_updates": 1000},
 }  # fmt: skip
 """``lstm`` is the model of the tutorial on hidden units."""
 

@@ -45,7 +45,7 @@ SETTINGS: dict[str, Any] = {
     "final_lr_fraction": 0.02,
     "warmup": 200,
     "ema_decay": 0.999,
-    "ngram_order": 6,
+    "ngram_order": 7,
     "ngram_min_count": 3,
     "ngram_start": 0.2,
     "metrics_every": 20,
@@ -87,7 +87,7 @@ def add_tab(model: Model) -> Model:
     parameters["V"] = np.append(parameters["V"], parameters["V"][[space]], axis=0)
     parameters["c"] = np.append(parameters["c"], parameters["c"][[space]] - TAB_BIAS, axis=0)
     alphabet, ngrams = Alphabet(model.alphabet.characters + "\t"), model.parameters.ngrams
-    ngrams = ngrams and translate(ngrams, np.arange(ngrams.K), NgramSpec(len(alphabet), ngrams.order))
+    ngrams = ngrams and translate(ngrams, np.arange(ngrams.K), NgramSpec(len(alphabet), ngrams.context_length))
     net = model.parameters.architecture._replace(K=len(alphabet))
     return replace(model, alphabet=alphabet, parameters=Parameters(net, parameters, ngrams))
 

@@ -143,7 +143,7 @@ def test_an_integer_where_a_float_belongs_is_that_float(kind: Callable[[int], An
     for name in names:
         limits = Config.__dataclass_fields__[name].metadata["limits"]
         value = 0 if "below" in limits else 1
-        options = {name: kind(value), "ngram_order": 2}
+        options = {name: kind(value), "ngram_order": 3}
         for found in (getattr(make_config("minute", options), name), replace_settings({}, options)[name]):
             assert (found, type(found)) == (value, float)
 

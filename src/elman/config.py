@@ -99,7 +99,10 @@ class Config:
     )
     init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0, maximum=MAX_STD)
     ngram_order: int = _option(
-        0, "Order of the n-gram prior: its longest context, in characters; 0 turns it off.", minimum=0, maximum=20
+        0,
+        "Order of the n-gram prior: the maximum length of its n-grams, as in KenLM, at least 2; 0 turns it off.",
+        minimum=0,
+        maximum=20,
     )
     ngram_min_count: int = _option(
         2,
@@ -197,9 +200,11 @@ class Config:
             if getattr(self, name) and not self.validation:
                 remedy = f"add {option.validation:0.1} or remove {option[name]}"
                 raise ElmanError(f"{option[name]} requires a validation set: {remedy}")
+        if self.ngram_order == 1:
+            raise ElmanError(f"{option.ngram_order} must be 0 or at least 2 (got 1)")
         if self.is_counts_only and not self.ngram_order:
             needed = f"{option.hidden_size:0} requires {option.ngram_order}"
-            raise ElmanError(f"{needed}, such as 10: the counts alone predict")
+            raise ElmanError(f"{needed}, such as 12: the counts alone predict")
         if self.device != "auto" and not ENGINES[self.engine].has_devices:
             needed = f"{option.device:{self.device}} requires {option.engine:torch}"
             raise ElmanError(f"{needed} (got {option.engine:{self.engine}})")
@@ -224,7 +229,8 @@ class Config:
         """Return the architecture of a network with these settings for an alphabet."""
         from elman.network.parameters import Architecture  # imports NumPy, which the help of a command does not need
 
-        net = Architecture(len(alphabet), self.hidden_size, self.cell, self.layers, self.ngram_order)
+        context_length = max(0, self.ngram_order - 1)
+        net = Architecture(len(alphabet), self.hidden_size, self.cell, self.layers, context_length)
         return net.for_lines(alphabet) if self.lines else net
 
     @property

@@ -75,7 +75,7 @@ _COMMON: dict[str, Any] = {
 
 _ONE_LAYER: dict[str, Any] = {
     "layers": 1, "hidden_size": 192, "batch_size": 16, "learning_rate": 0.007, "warmup": 30, "ema_decay": 0.98,
-    "ngram_order": 8, "ngram_start": 0.5,
+    "ngram_order": 9, "ngram_start": 0.5,
 }  # fmt: skip
 """The network and the training of a short budget."""
 
@@ -136,7 +136,7 @@ def _choose_layers(n: int, seconds: float, passed: Mapping[str, Any]) -> dict[st
     return {
         "layers": layers, "hidden_size": m, "batch_size": batch_size, "optimizer": optimizer, "learning_rate": 0.006,
         "dropout": dropout, "weight_decay": weight_decay, "warmup": 100, "ema_decay": 0.99,
-        "ngram_order": 10, "ngram_start": 0.5 if is_partial or passes < EARLY_PASSES else 0.8,
+        "ngram_order": 11, "ngram_start": 0.5 if is_partial or passes < EARLY_PASSES else 0.8,
     }  # fmt: skip
 
 
@@ -305,7 +305,7 @@ PRESETS = {
     "counts": Preset(
         "the n-gram counts alone, without a network, about 1 s per million characters: validation loss 1.51 nats/char"
         " on tiny Shakespeare",
-        {"hidden_size": 0, "ngram_order": 11, "ngram_folds": 0, "validation": 0.1, "dtype": "float32"}),
+        {"hidden_size": 0, "ngram_order": 12, "ngram_folds": 0, "validation": 0.1, "dtype": "float32"}),
     "quick": Preset(
         "GRU, 192 units, with an n-gram prior, about 6 s: validation loss 1.45 to 1.49 nats/char on tiny Shakespeare"
         " (with a tenth held out)", {"validation": 0.0}, 6.0),

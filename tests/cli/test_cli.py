@@ -322,7 +322,7 @@ CHECK = ["gradcheck", "novel.txt", "--hidden-size", 4, "--seq-length", 5, "--poi
 
 
 def test_gradcheck_prints_json_or_a_table(folder: Path, command: Command) -> None:
-    options = ("--layers", 2, "--ngram-order", 2)
+    options = ("--layers", 2, "--ngram-order", 3)
     code, out, err = command(*CHECK, *options, "--json")
     assert (code, err, out.count("\n")) == (0, "", 1)
     found = json.loads(out)

@@ -21,7 +21,7 @@ def scored_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("eval")
     (directory / "other").write_text(OTHER, encoding="utf-8")
     (directory / "latin1").write_bytes((OTHER + "é").encode("latin-1"))
-    train(Corpus.from_text(TEXT * 12), out=directory / "run", ngram_order=3, **SMALL)
+    train(Corpus.from_text(TEXT * 12), out=directory / "run", ngram_order=4, **SMALL)
     return directory / "run"
 
 

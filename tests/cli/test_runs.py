@@ -85,7 +85,7 @@ def test_a_run_of_an_older_version_is_no_damaged_one(folder: Path, command: Comm
 
 
 def test_counts_and_the_size_on_disk_are_shown(folder: Path, command: Command) -> None:
-    elman.train("novel.txt", preset="counts", ngram_order=3, validation=0.2, out="runs/counts")
+    elman.train("novel.txt", preset="counts", ngram_order=4, validation=0.2, out="runs/counts")
     (row,) = elman.list_runs("runs")
     assert row["bytes"] == sum(path.stat().st_size for path in Path("runs/counts").iterdir())
     found = command("runs", "runs").out.splitlines()[1].split()
@@ -157,9 +157,9 @@ def test_the_settings_of_two_runs_are_compared(two_texts: Path, command: Command
 
 
 def test_pruned_ngrams_are_a_difference(two_texts: Path, command: Command) -> None:
-    elman.train("novel.txt", **EXACT, max_updates=2, ngram_order=2, out="runs/order 2")
-    elman.train("novel.txt", **EXACT, max_updates=2, ngram_order=2, ngram_min_count=3, out="runs/min 3")
-    difference = json.loads(command("runs", "diff", "runs/order 2", "runs/min 3", "--json").out)["settings"]
+    elman.train("novel.txt", **EXACT, max_updates=2, ngram_order=3, out="runs/order 3")
+    elman.train("novel.txt", **EXACT, max_updates=2, ngram_order=3, ngram_min_count=3, out="runs/min 3")
+    difference = json.loads(command("runs", "diff", "runs/order 3", "runs/min 3", "--json").out)["settings"]
     assert difference["ngram_min_count"] == [2, 3]
     assert [each.partition("(")[2] for each in difference["ngrams"]] == [
         f"those that occur at least {n} times)" for n in (2, 3)

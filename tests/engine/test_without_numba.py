@@ -51,7 +51,7 @@ def elman(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_a_model_is_trained_and_used(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT, "utf-8")
-    settings = ("--hidden-size", 4, "--seq-length", 5, "--max-updates", 30, "--ngram-order", 2, "--json")
+    settings = ("--hidden-size", 4, "--seq-length", 5, "--max-updates", 30, "--ngram-order", 3, "--json")
     trained = elman(tmp_path, "train", "text.txt", "--out", "run", *settings)
     assert trained.returncode == 0, trained.stderr
     about = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))

@@ -28,7 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return runs of counts alone, of which only that of text has an unknown symbol."""
     folder = tmp_path_factory.mktemp("runs")
     for name, options in (("text", {"min_count": 21}), ("lines", {"lines": True})):
-        train(Corpus.from_text(TEXT), preset="counts", validation=0, ngram_order=6, out=folder / name, **options)
+        train(Corpus.from_text(TEXT), preset="counts", validation=0, ngram_order=7, out=folder / name, **options)
     return folder
 
 
@@ -55,7 +55,7 @@ def test_an_exported_model_is_imported(
     assert imported.sample(20, prompt="the", seed=1) == model.sample(20, prompt="the", seed=1)
     assert imported.parameters.ngrams is not None
     assert lower.parameters.ngrams is not None
-    assert (imported.parameters.ngrams.order, lower.parameters.ngrams.order) == (6, 3)
+    assert (imported.parameters.ngrams.order, lower.parameters.ngrams.order) == (7, 4)
 
 
 def test_what_needs_counts_is_refused_for_a_model_without(runs: Path, tmp_path: Path) -> None:

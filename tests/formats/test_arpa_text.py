@@ -74,7 +74,7 @@ def events(
     """Yield each character but the first, as a word, with the words that precede it."""
     words, context = name_characters(alphabet, space), tuple[str, ...]()
     for before, k in pairwise(x.tolist()):
-        context = ("<s>",) if before == model.reset_at else (*context, words[before])[-model.order :]
+        context = ("<s>",) if before == model.reset_at else (*context, words[before])[-model.context_length :]
         yield context, "</s>" if k == model.reset_at else words[k]
 
 
@@ -178,7 +178,7 @@ def test_a_file_is_read_as_the_model_that_was_written(tmp_path: Path, name: str,
     assert snapshot.alphabet == alphabet
     losses = compute_losses(ngrams, y)
     np.testing.assert_allclose(losses, compute_losses(model, y), rtol=0, atol=TOLERANCE)
-    start = np.zeros((1, ngrams.order), np.int32), y[:300, None]
+    start = np.zeros((1, ngrams.context_length), np.int32), y[:300, None]
     log_q, expected = (function(ngrams, *start)[0] for function in (read_compiled, read))
     np.testing.assert_allclose(log_q, expected, rtol=0, atol=tolerances.LOG_Q)
     restored = restore_ngrams(describe_ngrams(ngrams), ngram_tensors(ngrams), ngrams.table.spec)

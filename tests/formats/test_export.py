@@ -154,7 +154,7 @@ def assert_same_in_onnxruntime(model: Model, windows: list[Any], folder: Path) -
     assert metadata["alphabet"] == model.alphabet.characters
     state = {name: np.tile(np.array(rows, np.float32)[:, None], (1, B, 1)) for name, rows in metadata["state"].items()}
     if "ngram" in metadata:
-        state["history0"] = np.zeros((metadata["ngram"]["order"], B), np.int64)
+        state["history0"] = np.zeros((metadata["ngram"]["order"] - 1, B), np.int64)
     found: list[Array] = []
     for x in windows:
         o, *after = session.run(None, {"x": x.astype(np.int64), **state})
@@ -611,7 +611,7 @@ def with_metadata(change: Any) -> Any:
         (lambda a: a["ngrams.children"].__imul__(0), ""),
         (lambda a: a["ngrams.children"].__ior__(-1), ""),
         (with_metadata(lambda m: m.pop("ngram")), "unexpected array alpha"),
-        (with_metadata(lambda m: m["ngram"].update(order=21)), "the order must be an integer from 1 to 20"),
+        (with_metadata(lambda m: m["ngram"].update(order=21)), "the order must be an integer from 2 to 20"),
         (with_metadata(lambda m: m["ngram"].update(min_count=0)), "min_count must be an integer from 1"),
         (with_metadata(lambda m: m["ngram"].update(nodes=2**53)), "the arrays of its n-gram counts do not fit"),
         (with_metadata(lambda m: m.update(ngram=3)), "'int' object is not subscriptable"),

@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a prior and a validation set, on a text with an odd name."""
     folder = tmp_path_factory.mktemp("runs")
     corpus = replace(Corpus.from_text(TEXT * 3), name="my `novel`: \N{PILE OF POO}\n.txt")
-    options: dict[str, Any] = {"hidden_size": 4, "seq_length": T, "ngram_order": 2, "validation": 0.2}
+    options: dict[str, Any] = {"hidden_size": 4, "seq_length": T, "ngram_order": 3, "validation": 0.2}
     train(corpus, **options, max_updates=3, out=folder / "run")
     return folder / "run"
 
@@ -52,7 +52,7 @@ def test_the_folder_is_the_model(folder: Path, run: Path, tmp_path: Path) -> Non
         assert each.sample(30, seed=1) == elman.load(run).sample(30, seed=1)
     settings = json.loads((folder / "config.json").read_text("utf-8"))
     assert {name: settings[name] for name in ("model_type", "cell", "hidden_size", "vocab_size", "ngram_order")} == {
-        "model_type": "elman", "cell": "rnn", "hidden_size": 4, "vocab_size": len(set(TEXT)), "ngram_order": 2,
+        "model_type": "elman", "cell": "rnn", "hidden_size": 4, "vocab_size": len(set(TEXT)), "ngram_order": 3,
     }  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def of_lines() -> Model:
     alphabet = Alphabet.from_text("\n" + TEXT)
     lines = alphabet.encode(f"\n{TEXT[:90]}\n{TEXT[40:]}\n{TEXT[:90]}\n")
     model = random_model(alphabet.characters, "lstm", 2)
-    net = model.parameters.architecture._replace(order=3).for_lines(alphabet)
+    net = model.parameters.architecture._replace(context_length=3).for_lines(alphabet)
     arrays = {**model.parameters, "alpha": np.full(4, 0.6, np.float32)}
     parameters = Parameters(net, arrays, count_ngrams(lines, net.ngram_spec))
     return replace(model, parameters=parameters, state=begin_text(parameters, model.state.recurrent))

@@ -63,7 +63,7 @@ def test_a_network_and_its_prior(tmp_path: Path, cell: str, layers: int, order: 
 @pytest.mark.parametrize("options", [{"min_count": 21}, {"lines": True}, {"preset": "quick", "lines": True}])
 def test_a_trained_model(tmp_path: Path, options: dict[str, Any]) -> None:
     sizes = {"hidden_size": 8, "max_updates": 20} if "preset" in options else {"preset": "counts"}
-    model = train(Corpus.from_text(TEXT), ngram_order=4, validation=0, **sizes | options).model
+    model = train(Corpus.from_text(TEXT), ngram_order=5, validation=0, **sizes | options).model
     found = export_and_run(model, tmp_path)
     assert_same(found, model, TEXT[:100])
     if model.alphabet.has_unknown:

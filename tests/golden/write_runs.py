@@ -26,7 +26,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "rnn": {"max_updates": 20, "dtype": "float32"},
     "gru": {
         "cell": "gru", "layers": 2, "optimizer": "adam", "learning_rate": 0.01, "ema_decay": 0.9, "validation": 0.2,
-        "validate_every": 5, "ngram_order": 3, "ngram_folds": 3, "dropout": 0.2, "max_updates": 20,
+        "validate_every": 5, "ngram_order": 4, "ngram_folds": 3, "dropout": 0.2, "max_updates": 20,
         "dtype": "float32",
     },
     "lstm": {"cell": "lstm", "batch_size": 2, "optimizer": "sgd", "learning_rate": 0.1, "lines": True,

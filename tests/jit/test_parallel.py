@@ -143,7 +143,7 @@ Kernel._compile = lambda kernel, kinds: (compiled.append((kernel, kinds)), compi
 text = elman.Corpus.from_text("the cat sat on the mat. " * 400)
 options = dict(preset="reference", max_updates=2, validation=0.1, sample_every=1, progress=False)
 if sys.argv[2] == "batched":
-    options |= dict(cell="gru", batch_size=4, optimizer="adam", ngram_order=2, ngram_start=0.5)
+    options |= dict(cell="gru", batch_size=4, optimizer="adam", ngram_order=3, ngram_start=0.5)
 elman.train(text, out=sys.argv[1], **options)
 counting = ("elman.ngram.counting", "elman.ngram.sorting")  # compiled at once, as the text is counted
 called = {(kernel, kinds) for kernel, kinds in compiled if not kernel.name.startswith(counting)}

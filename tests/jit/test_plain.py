@@ -98,7 +98,7 @@ dropout = dict(dropout=Dropout(0.3, False, 5), weight_dropout=WeightDropout(0.3,
 networks = [
     dict(),
     dict(cell="gru", batch_size=3, optimizer=optimized("adam")),
-    dict(cell="gru", batch_size=3, optimizer=optimized("adamw", "value", **dropout), ngram_order=3),
+    dict(cell="gru", batch_size=3, optimizer=optimized("adamw", "value", **dropout), ngram_order=4),
     dict(cell="lstm", batch_size=3, optimizer=optimized("muon"), lines=True),
     dict(cell="gru", layers=2, batch_size=3, optimizer=optimized("muon"), dtype="float32"),
     dict(layers=2, batch_size=9, optimizer=optimized("rmsprop")),

@@ -27,7 +27,7 @@ from support.cli import Command
 from support.networks import make_parameters, state_of, sum_losses
 from support.state import TEXT, generate
 
-ORDER = 3
+ORDER = 4
 OTHER = "a dim lantern went out on the wet and windy hill, and so on and so on: " * 3
 KINDS = pytest.mark.parametrize("adapt", [*ADAPTATIONS])
 BY_ENGINE = pytest.mark.parametrize("adapt", ["weights", "counts", "both"])
@@ -131,13 +131,13 @@ def count_slowly(model: Model, text: str) -> float:
         return q, matched
 
     arrays = {name: array for name, array in model.parameters.items() if name != "alpha"}
-    network = Parameters(model.parameters.architecture._replace(order=0), arrays)
+    network = Parameters(model.parameters.architecture._replace(context_length=0), arrays)
     contexts = list[tuple[int, ...]]([()])
     o, _ = logits(network, state_of(network, model.state.recurrent), read[:-1])
     for t, x in enumerate(read[:-1].tolist()):
         for context in [c for c in contexts if not c or added[c[:-1]][c[-1]]]:
             added[context][x] += READ_COUNT
-        contexts = [(), *((*c, x) for c in contexts[:ORDER])]
+        contexts = [(), *((*c, x) for c in contexts[: ORDER - 1])]
         q, matched = distribution(contexts)
         o[t] += model.parameters["alpha"][matched] * np.log(np.maximum(q, 1e-7))
     return float(losses(o, read[1:]).sum())

@@ -28,7 +28,7 @@ from elman.storage.tensors import read_tensors
 from elman.text import Alphabet, Corpus
 from support.training import train
 
-DIGITS, ORDER = 16, 8
+DIGITS, ORDER = 16, 9
 BEAM, BACKOFF = 5, 0.4
 ACTIONS = "opened the page", "closed the page", "wrote the file", "read the file", "waited for the lock"
 PINS = "7316048529", "5928170364", "9063741852", "8401937265"
@@ -60,7 +60,7 @@ def make_log(characters: int, canaries: int) -> tuple[str, dict[str, str]]:
 def next_characters(counts: NgramCounts, s: list[int]) -> dict[int, float]:
     """Return the logarithm of the estimated probability of each character after a string."""
     estimates, factor = dict[int, float](), 1.0
-    for o in range(min(ORDER, len(s)), -1, -1):
+    for o in range(min(ORDER - 1, len(s)), -1, -1):
         weights, rest = counts.lookup(tuple(s[len(s) - o :]), 0)
         if not weights:
             continue
@@ -90,7 +90,7 @@ def count_recovered(counts: NgramCounts, alphabet: Alphabet, secrets: dict[str, 
 def test_a_pruned_table_contains_no_number(characters: int, canaries: int, of_lines: bool) -> None:
     text, secrets = make_log(characters, canaries)
     alphabet = Alphabet.from_text(text)
-    spec = NgramSpec(len(alphabet), ORDER, int(alphabet.encode("\n")[0]) if of_lines else None)
+    spec = NgramSpec(len(alphabet), ORDER - 1, int(alphabet.encode("\n")[0]) if of_lines else None)
     recovered = []
     for min_count in (1, 2):
         ngrams = count_ngrams(alphabet.encode(text), spec, min_count=min_count)

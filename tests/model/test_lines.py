@@ -23,7 +23,7 @@ from support.training import EXACT, train
 
 NAMES = ["anna", "bell", "carl", "dora", "emma", "adam", "bert"]
 OPTIONS: dict[str, Any] = EXACT | {
-    "lines": True, "cell": "lstm", "ngram_order": 3, "ngram_folds": 0, "ngram_min_count": 1, "optimizer": "adam",
+    "lines": True, "cell": "lstm", "ngram_order": 4, "ngram_folds": 0, "ngram_min_count": 1, "optimizer": "adam",
     "learning_rate": 0.03, "max_updates": 150, "sample_every": 0,
 }  # fmt: skip
 

@@ -63,5 +63,5 @@ def test_no_gradient_is_no_step() -> None:
 
 @pytest.mark.parametrize("cell", COMPILED_CELLS)
 def test_hidden_matrices(cell: str) -> None:
-    hidden = {name for name in Architecture(7, 4, cell, 3, order=2).shapes() if is_hidden_matrix(name)}
+    hidden = {name for name in Architecture(7, 4, cell, 3, context_length=2).shapes() if is_hidden_matrix(name)}
     assert hidden == {"W", "W2", "W3", "U2", "U3"}

@@ -16,7 +16,7 @@ TEXT = np.random.default_rng(0).integers(0, K, 5_000, np.uint8)
 
 
 def read(model: NgramModel) -> tuple[Any, Any]:
-    """Return q (T, K) after each character of the text, and the matched orders."""
+    """Return q (T, K) after each character of the text, and the matched lengths."""
     log_q, matched, _ = read_compiled(model, np.zeros((1, ORDER), np.int32), TEXT[:T, None])
     return np.exp(log_q[:, 0]), matched
 

@@ -35,7 +35,7 @@ def test_a_stored_model_scores_as_the_counted_one(reset_at: int | None, monkeypa
     for name, array in ngram_tensors(ngrams).items():
         np.testing.assert_array_equal(ngram_tensors(loaded)[name], array)
     losses = language_model.compute_losses(loaded, X)
-    log_q, _, _ = read(ngrams, np.zeros(ngrams.order, np.int32), X[:-1])
+    log_q, _, _ = read(ngrams, np.zeros(ngrams.context_length, np.int32), X[:-1])
     np.testing.assert_allclose(losses, -log_q[np.arange(len(X) - 1), X[1:]], rtol=0, atol=tolerances.LOG_Q)
     assert losses.mean() < 0.5
     monkeypatch.setattr(language_model, "MAX_LOG_Q", 50 * len(ALPHABET))  # in several parts

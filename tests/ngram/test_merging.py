@@ -57,7 +57,7 @@ def test_another_order(order: int, of_other: int) -> None:
     """The longer strings are those of the one that has them."""
     text = np.random.default_rng(1).integers(0, K, 60).tolist()
     both = merge(counted(text, order), counted(text[::-1], of_other))
-    assert both.order == of_other
+    assert both.context_length == of_other
     assert max(map(len, ngram_counts(both).nodes)) == of_other + 1
 
 
@@ -65,7 +65,7 @@ def test_a_model_in_another_alphabet() -> None:
     """The characters 0 and 1 are exchanged, 2 has no index, and 3 becomes 4."""
     model = counted(np.random.default_rng(1).integers(0, K, 80).tolist())
     index = np.array([1, 0, 9, 4])
-    translated = translate(model, index, spec := NgramSpec(6, model.order, reset_at=5))
+    translated = translate(model, index, spec := NgramSpec(6, model.context_length, reset_at=5))
     assert (translated.table.spec, translated.pretrained) == (spec, None)
     before, after = counts_of(model), counts_of(translated)
     assert {tuple(index[list(c)]) for c in before if 2 not in c} == {*after}
@@ -78,7 +78,7 @@ def test_a_model_in_another_alphabet() -> None:
 def test_several_characters_become_one() -> None:
     """As those that an alphabet lacks become the unknown character."""
     model = counted([0, 1, 0, 2, 0, 3])
-    translated = translate(model, np.array([0, 1, 1, 1]), NgramSpec(2, model.order))
+    translated = translate(model, np.array([0, 1, 1, 1]), NgramSpec(2, model.context_length))
     weights = counts_of(model)[0,][0]
     assert counts_of(translated)[0,][0] == {1: sum(weights.values())}
 

@@ -66,10 +66,10 @@ class BruteForce:
     def __init__(self, ngrams: NgramModel, text: list[int], fold: int | None = None) -> None:
         fold_of = ngrams.folds_at(np.arange(len(text))).tolist()
         feed, self.weights, self.rests = ngrams.reset_at, dict[String, int](), Counter[String]()
-        for s, starts in find_strings(text, ngrams.order, feed).items():
+        for s, starts in find_strings(text, ngrams.context_length, feed).items():
             left = [i for i in starts if fold is None or fold_of[i] != fold]
             is_kept = len({i if feed is None else text[: i + 1].count(feed) for i in left}) >= ngrams.min_count
-            is_raw = len(s) == ngrams.order + 1 or (len(s) > 1 and s[0] == feed)
+            is_raw = len(s) == ngrams.context_length + 1 or (len(s) > 1 and s[0] == feed)
             weight = len(left) if is_raw else len({text[i - 1] if i else None for i in left})
             if is_kept:
                 self.weights[s] = rounded(weight)
@@ -78,11 +78,11 @@ class BruteForce:
         self.rests = Counter({s: rest for s, rest in self.rests.items() if not s or s in self.weights})
 
     def distribution(self, ngrams: NgramModel, history: list[int]) -> tuple[NDArray[np.float64], int]:
-        """Return q and the matched order, (4) to (7)."""
+        """Return q and the matched length, (4) to (7)."""
         q, matched = np.full(K, 1 / K), 0
         if ngrams.reset_at in history:
             history = history[len(history) - 1 - history[::-1].index(ngrams.reset_at) :]
-        for o in range(min(ngrams.order, len(history)) + 1):
+        for o in range(min(ngrams.context_length, len(history)) + 1):
             context = tuple(history[len(history) - o :])
             w = np.array([self.weights.get((*context, k), 0) for k in range(K)])
             if not w.any():
@@ -94,8 +94,8 @@ class BruteForce:
 
 
 def distributions(ngrams: NgramModel, history: list[int], x: list[int], left_out: list[int] | None = None) -> Any:
-    """Return exp log q after each of x, read after `history`, and the matched orders."""
-    codes = np.array(([0] * ngrams.order + [k + 1 for k in history])[-ngrams.order :], np.int32)
+    """Return exp log q after each of x, read after `history`, and the matched lengths."""
+    codes = np.array(([0] * ngrams.context_length + [k + 1 for k in history])[-ngrams.context_length :], np.int32)
     log_q, matched, _ = read(ngrams, codes, encode(x), None if left_out is None else np.array(left_out))
     return np.exp(log_q), matched
 
@@ -228,7 +228,7 @@ def test_folds_are_contiguous_and_of_equal_length_and_those_of_lines_begin_at_li
 
 def test_the_fold_of_a_target_is_left_out() -> None:
     text = np.arange(60, dtype=np.uint8) % K
-    parameters = Parameters(Architecture(K, M, order=2), {}, counted(text.tolist(), 2, folds=3))
+    parameters = Parameters(Architecture(K, M, context_length=2), {}, counted(text.tolist(), 2, folds=3))
     for batch_size in (1, 2):
         windows = Windows(text, 4, batch_size, cross_fit=True)
         folds = training_folds(parameters, windows, 4)
@@ -298,7 +298,7 @@ def example(cell: str = "rnn", layers: int = 1, batch_size: int = 1, folds: int 
     return parameters, state.select(0) if batch_size == 1 else state
 
 
-def test_alpha_begins_as_one_number_for_every_matched_order() -> None:
+def test_alpha_begins_as_one_number_for_every_matched_length() -> None:
     ngrams = count_ngrams(TEXT, NgramSpec(K, ORDER))
     with_prior, without = (
         make_parameters(K, M, 0.5, np.random.RandomState(1), np.float32, "gru", 2, ngrams=prior)
@@ -349,7 +349,7 @@ def test_without_alpha_the_loss_is_that_of_the_network_alone() -> None:
     parameters["alpha"][:] = 0
     x, y = Windows(TEXT, T).at(T)
     arrays = {name: array for name, array in parameters.items() if name != "alpha"}
-    alone = Parameters(parameters.architecture._replace(order=0), arrays)
+    alone = Parameters(parameters.architecture._replace(context_length=0), arrays)
     loss, final = window_loss(alone, state_of(alone, state.recurrent), x, y)
     with_prior, also_final = window_loss(parameters, state, x, y)
     assert with_prior == loss

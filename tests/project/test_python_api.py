@@ -35,7 +35,7 @@ LINES = [option.name for option in LINE_OPTIONS]
 
 @pytest.fixture(scope="module")
 def model() -> elman.Model:
-    return train(Corpus.from_text(TEXT), **EXACT, max_updates=10, ngram_order=2).model
+    return train(Corpus.from_text(TEXT), **EXACT, max_updates=10, ngram_order=3).model
 
 
 def test_help_describes_every_setting_by_its_python_name() -> None:

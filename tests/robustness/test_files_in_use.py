@@ -15,7 +15,7 @@ from elman.text import Corpus
 from support.state import TEXT
 from support.training import EXACT, train
 
-OPTIONS = EXACT | {"ngram_order": 3, "max_updates": 10}
+OPTIONS = EXACT | {"ngram_order": 4, "max_updates": 10}
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
         {"optimizer": "rmsprop", "validation": 0.25, "validate_every": 3},
         {"cell": "lstm", "layers": 2, "optimizer": "adamw", "batch_size": 2, "ema_decay": 0.9, "validation": 0.25},
         {"cell": "gru", "layers": 2, "optimizer": "muon", "ema_decay": 0.9},
-        {"cell": "gru", "optimizer": "adam", "ngram_order": 3, "ema_decay": 0.9, "validation": 0.25},
+        {"cell": "gru", "optimizer": "adam", "ngram_order": 4, "ema_decay": 0.9, "validation": 0.25},
     ],
     ids=str,
 )
@@ -160,7 +160,7 @@ def test_weights_that_are_not_finite(checkpoint: Checkpoint, tmp_path: Path, val
     assert "(W is not an array of finite float64 values)" in error_message(tmp_path / "c")
 
 
-ORDER = 3
+ORDER = 4
 
 
 def trained_with_prior(corpus: Corpus, **options: Any) -> Checkpoint:
@@ -229,7 +229,7 @@ NODES = "nodes must be an integer from 1"
         (lambda description, _: description["config"].update(ngram_order=0), SHAPES),
         *((change_number("nodes", value), NODES) for value in (0, 1.5, "1", None, 2**70)),
         *((change_number(name, 3), "n-gram counts do not fit one another") for name in ("nodes", "contexts")),
-        *((change_alpha(*shape), SHAPES) for shape in ((), (ORDER,), (ORDER + 2,), (ORDER + 1, 1))),
+        *((change_alpha(*shape), SHAPES) for shape in ((), (ORDER - 1,), (ORDER + 1,), (ORDER, 1))),
         *((change_history(code), "(the history is not one of characters)") for code in (0, -1, 200)),
         (lambda description, _: description["config"].update(batch_size=2**53), "the history is not one"),
     ],

@@ -24,7 +24,7 @@ from support.training import train
 RECIPES: tuple[dict[str, Any], ...] = (
     {"hidden_size": 3},
     {"hidden_size": 3, "cell": "lstm", "layers": 2, "batch_size": 3, "optimizer": "adam", "ema_decay": 0.9},
-    {"hidden_size": 2, "cell": "gru", "ngram_order": 3, "ngram_folds": 4, "validation": 0.2, "validate_every": 4},
+    {"hidden_size": 2, "cell": "gru", "ngram_order": 4, "ngram_folds": 4, "validation": 0.2, "validate_every": 4},
     {"hidden_size": 2, "cell": "gru", "optimizer": "sgd", "validation": 0.2, "validate_every": 4, "dropout": 0.2},
 )
 FILES = ("checkpoint.safetensors", "best.safetensors", "run.json", "metrics.csv", "samples.jsonl")

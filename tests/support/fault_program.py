@@ -31,7 +31,7 @@ from elman.testing.gradcheck import REPORTED
 from support.state import TEXT
 
 SMALL = "--engine numpy --hidden-size 3 --seq-length 5 --sample-length 20 --sample-every 10"
-SMALL += " --metrics-every 7 --ngram-order 2"
+SMALL += " --metrics-every 7 --ngram-order 3"
 VALIDATED = "--max-updates 9 --validation 0.2 --validate-every 3"
 WRITERS = {
     "cache": ["cache --clear"],
@@ -51,7 +51,7 @@ WRITERS = {
         f"train novel.txt --out out --preset reference {SMALL} {VALIDATED} --log jsonl -q",
         f"train novel.txt --out run --preset reference {SMALL} {VALIDATED} --overwrite -q",
         "train novel.txt --out run --resume --max-updates 40 -q",
-        "train novel.txt --out out --preset counts --engine numpy --ngram-order 2 -q",
+        "train novel.txt --out out --preset counts --engine numpy --ngram-order 3 -q",
     ],
 }
 """Command -> the command lines whose every call is let fail."""

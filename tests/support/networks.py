@@ -30,7 +30,7 @@ def make_state(
 def state_of(parameters: Parameters, recurrent: Any, history: Any = None) -> State:
     """Return a state with this recurrent part and history, by default an empty one."""
     if history is None:
-        history = np.zeros((*recurrent.shape[:-1], parameters.architecture.order), np.int32)
+        history = np.zeros((*recurrent.shape[:-1], parameters.architecture.context_length), np.int32)
     return State(recurrent, np.asarray(history, np.int32))
 
 

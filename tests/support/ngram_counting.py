@@ -34,7 +34,7 @@ class _Occurrences:
 
 def count_text(text: Indices, spec: NgramSpec, folds: int, min_count: int) -> NgramModel:
     """Return the model of a text, as `elman.ngram.counting.count_ngrams` does."""
-    fold_starts, order = start_folds(text, folds, spec), spec.order
+    fold_starts, order = start_folds(text, folds, spec), spec.context_length
     folds, strings = len(fold_starts), _find_strings(text, spec, fold_starts)
     histogram = np.zeros((order + 1, 4), np.int64)
     children: dict[tuple[int, ...], list[tuple[int, ...]]] = defaultdict(list)
@@ -79,7 +79,7 @@ def _find_strings(text: Indices, spec: NgramSpec, fold_starts: Ints) -> dict[tup
     for i, (character, fold) in enumerate(zip(characters, folds, strict=True)):
         line += character == spec.reset_at
         s: tuple[int, ...] = ()
-        for following in characters[i : i + spec.order + 1]:
+        for following in characters[i : i + spec.context_length + 1]:
             if len(s) > 1 and s[-1] == spec.reset_at:
                 break
             s = (*s, following)

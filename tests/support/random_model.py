@@ -21,7 +21,7 @@ def overflowing_model() -> Model:
 def random_model(characters: str, cell: str = "rnn", layers: int = 1, m: int = 4, ngram_order: int = 0) -> Model:
     """Return a model in float32 whose alphabet is `characters`; an n-gram prior counts the alphabet, twice."""
     K, generator = len(characters), np.random.RandomState(1)
-    ngrams = count_ngrams(np.resize(np.arange(K, dtype=np.uint8), 2 * K), NgramSpec(K, ngram_order))
+    ngrams = count_ngrams(np.resize(np.arange(K, dtype=np.uint8), 2 * K), NgramSpec(K, max(0, ngram_order - 1)))
     parameters = make_parameters(K, m, 1.0, generator, np.float32, cell, layers, ngrams=ngrams)
     return Model(Alphabet(characters), parameters, parameters.architecture.zero_state(np.float32), get_engine("numpy"))
 

@@ -86,7 +86,7 @@ def test_a_faulty_gradient_is_caught(fault: Fault, affected: set[str]) -> None:
     ("cell", "name"), [("gru", "d"), ("gru", "d2"), ("lstm", "U2"), ("rnn", "b2"), ("rnn", "alpha")]
 )
 def test_a_faulty_gradient_of_every_network_is_caught(cell: str, name: str) -> None:
-    setting: dict[str, Any] = {"cell": cell, "layers": 2, "ngram_order": 2, "updates": 3}
+    setting: dict[str, Any] = {"cell": cell, "layers": 2, "ngram_order": 3, "updates": 3}
     assert blamed_by_checker(FaultyGradients(scaled(name, 1.001)), **setting) == {name}
 
 

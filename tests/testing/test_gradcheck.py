@@ -26,7 +26,7 @@ from support.networks import window_loss
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"layers": 2}, {"ngram_order": 2}, {"layers": 2, "ngram_order": 2}, {"lines": True}], ids=str
+    "options", [{}, {"layers": 2}, {"ngram_order": 3}, {"layers": 2, "ngram_order": 3}, {"lines": True}], ids=str
 )
 @pytest.mark.parametrize(
     ("engine", "cell"), [*(("numba", cell) for cell in COMPILED_CELLS), *(("numpy", cell) for cell in CELLS)]

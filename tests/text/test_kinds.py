@@ -141,7 +141,7 @@ def test_sentences_may_be_a_list(command: Command) -> None:
     assert describe_kind(kind, corpus).endswith("lines=True trains on independent lines")
 
 
-QUICK: dict[str, Any] = {"preset": "quick", "hidden_size": 4, "engine": "numpy", "max_updates": 2, "ngram_order": 2}
+QUICK: dict[str, Any] = {"preset": "quick", "hidden_size": 4, "engine": "numpy", "max_updates": 2, "ngram_order": 3}
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_what_follows_is_as_if_it_had_been_passed(
 def test_a_person_is_told(folder: Path, command: Command) -> None:
     Path("words.txt").write_text(TEXTS["list"][0], encoding="utf-8")
     Path("a.jsonl").write_text(TEXTS["records"][3], encoding="utf-8")
-    options = ["--preset", "quick", "--hidden-size", 4, "--engine", "numpy", "--max-updates", 1, "--ngram-order", 2]
+    options = ["--preset", "quick", "--hidden-size", 4, "--engine", "numpy", "--max-updates", 1, "--ngram-order", 3]
     words = command("train", "words.txt", "-o", "a", *options).err
     share = "'words.txt' looks like a list (100% of its lines are distinct, with 1.0 words on average)"
     assert f"\n{share}: trained with --lines (--no-lines for running text)\n" in words

@@ -38,7 +38,7 @@ def test_its_distributions_are_those_of_the_counts(run: elman.Run) -> None:
     model = run.model
     ngrams, x = model.parameters.ngrams, model.encode(TEXT[:50])
     assert ngrams is not None
-    log_q, _, _ = read(ngrams, np.zeros((1, ngrams.order), np.int32), x[:, None])
+    log_q, _, _ = read(ngrams, np.zeros((1, ngrams.context_length), np.int32), x[:, None])
     state = model.start()
     for n in range(len(x)):
         state, log_p = model.step(state, x[n : n + 1])
@@ -127,7 +127,7 @@ def test_a_run_that_is_killed_before_its_validation_is_completed(
 def test_counts_and_network_are_an_ensemble(run: elman.Run) -> None:
     pytest.importorskip("elman.apps.ensemble")
     options = {"preset": "quick", "max_updates": 5, "validation": 0.1, "hidden_size": 8}
-    network = elman.train(elman.Corpus.from_text(TEXT), ngram_order=11, **options)  # type: ignore[arg-type]
+    network = elman.train(elman.Corpus.from_text(TEXT), ngram_order=12, **options)  # type: ignore[arg-type]
     counts = run.model
     both = elman.ensemble([counts, network.model], weights=[0.7, 0.3])
     assert both.parameters.architecture.m == 8
@@ -145,7 +145,7 @@ def test_the_counts_of_another_text_are_added(run: elman.Run) -> None:
     assert added.score("the cat sat on the mat").nats < alone.score("the cat sat on the mat").nats
     with pytest.raises(elman.ElmanError, match=r"^init_from is a model of counts: add preset='counts'$"):
         elman.train(other, init_from=run.model, max_updates=1)
-    network = elman.train(other, preset="reference", hidden_size=3, ngram_order=1, max_updates=1).model
+    network = elman.train(other, preset="reference", hidden_size=3, ngram_order=2, max_updates=1).model
     with pytest.raises(elman.ElmanError, match=r"^init_from is a model with a network, which preset='counts' does not"):
         elman.train(other, preset="counts", init_from=network)
 
@@ -216,6 +216,6 @@ def test_a_short_text_is_counted_whatever_its_windows(options: dict[str, Any]) -
 
 def test_counts_of_different_orders_are_not_joined(run: elman.Run) -> None:
     pytest.importorskip("elman.apps.ensemble")
-    other = elman.train(elman.Corpus.from_text(TEXT), preset="counts", ngram_order=4).model
+    other = elman.train(elman.Corpus.from_text(TEXT), preset="counts", ngram_order=5).model
     with pytest.raises(elman.ElmanError, match=r"the same ngram_order and ngram_min_count; of independent"):
         elman.ensemble([run.model, other])

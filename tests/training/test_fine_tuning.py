@@ -28,7 +28,7 @@ from support.training import EXACT, Listens, StopsAt, assert_same, train
 
 OLD = "a cat sat on a mat, and then a rat came. " * 12
 NEW = "xylophones & cats: 'no rats', said Zoe! " * 12
-PRIOR: dict[str, Any] = {"ngram_order": 2, "ngram_folds": 3}
+PRIOR: dict[str, Any] = {"ngram_order": 3, "ngram_folds": 3}
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_the_prior_has_the_counts_of_the_model_too(source: Run) -> None:
     ngrams = run.state.parameters.ngrams
     assert ngrams is not None
     assert ngrams.pretrained is not None
-    assert f"order 2: {ngrams.table.nodes - 1:,} strings (those that occur at least 2 times)" in repr(run)
+    assert f"order 3: {ngrams.table.nodes - 1:,} strings (those that occur at least 2 times)" in repr(run)
     alphabet = run.corpus.alphabet
     strings = {alphabet.decode(name) for name in ngram_counts(ngrams).nodes}
     assert {"on ", "xyl", "at ", "cat", "ran"} - strings == {"ran"}  # of both texts, and of neither
@@ -151,7 +151,7 @@ def test_a_text_that_overlaps_is_counted_once(source: Run, text: str) -> None:
     assert ngrams.table.nodes == counted.table.nodes
 
 
-@pytest.mark.parametrize(("order", "taken"), [(1, [0, 1]), (4, [0, 1, 2, 2, 2])])
+@pytest.mark.parametrize(("order", "taken"), [(2, [0, 1]), (5, [0, 1, 2, 2, 2])])
 def test_the_weights_of_a_prior_of_another_order(source: Run, order: int, taken: list[int]) -> None:
     alpha = start(source, ngram_order=order).state.parameters["alpha"]
     np.testing.assert_array_equal(alpha, source.model.parameters["alpha"][taken])
@@ -179,7 +179,7 @@ def test_it_learns_resumes_bit_for_bit_and_keeps_its_origin(source: Run, tmp_pat
     assert whole.metrics[-1].loss < whole.metrics[0].loss
 
 
-@pytest.mark.parametrize("order", [0, 1, 4])
+@pytest.mark.parametrize("order", [0, 2, 5])
 @pytest.mark.parametrize("text", [OLD, NEW], ids=["same", "new"])
 def test_a_prior_of_another_order_is_loaded_and_resumed(source: Run, order: int, text: str, tmp_path: Path) -> None:
     options = EXACT | PRIOR | {"ngram_order": order, "max_updates": 6, "init_from": source.model}

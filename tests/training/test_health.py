@@ -178,7 +178,7 @@ def test_what_is_recommended_depends_on_the_settings() -> None:
 
 def test_a_fall_where_the_prior_is_switched_on_is_no_trend(tmp_path: Path) -> None:
     options = EXACT | {"batch_size": 2, "max_updates": 100, "validation": 0.25, "validate_every": 10}
-    run = train(Corpus.from_text(TEXT * 4), **options, ngram_order=2, ngram_start=0.5, out=tmp_path)
+    run = train(Corpus.from_text(TEXT * 4), **options, ngram_order=3, ngram_start=0.5, out=tmp_path)
     assert [update for update, _ in outcome_of(run).validation] == [60, 70, 80, 90, 100]
     resumed = train(Corpus.from_text(TEXT * 4), out=tmp_path, resume=True, max_updates=120)
     assert [update for update, _ in outcome_of(resumed).validation] == [60, 70, 80, 90, 100, 110, 120]

@@ -28,7 +28,7 @@ from support.training import EXACT, StopsAt, assert_same, assert_saved, train
 NAMES = [f"{a}{b}{c}" for a in ("an", "be", "car") for b in ("n", "tt", "l") for c in ("a", "e", "ie")]
 CORPUS = Corpus.from_text("\n".join(sorted(NAMES)))
 OPTIONS: dict[str, Any] = EXACT | {
-    "lines": True, "batch_size": 2, "ngram_order": 3, "ngram_folds": 3, "validation": 0.2, "epochs": 100,
+    "lines": True, "batch_size": 2, "ngram_order": 4, "ngram_folds": 3, "validation": 0.2, "epochs": 100,
 }  # fmt: skip
 
 

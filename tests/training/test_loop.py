@@ -209,7 +209,7 @@ def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
 @settings(max_examples=15)
 @example(case=(10, 10, 25, {"metrics_every": 7, "sample_every": 5}), torn=None)
 @example(case=(PER_EPOCH, PER_EPOCH, 2 * PER_EPOCH, {}), torn=None)
-@example(case=(1, 1, 2, {"validation": 0.25, "validate_every": 2, "ngram_order": 3}), torn=None)
+@example(case=(1, 1, 2, {"validation": 0.25, "validate_every": 2, "ngram_order": 4}), torn=None)
 @given(case=cut_runs(), torn=st.sampled_from([None, b"", b"9", b'{"update": 1, "text": "\xc3']))
 def test_a_run_of_any_kind_that_is_stopped_or_killed_is_resumed_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, case: tuple[int, int, int, dict[str, Any]], torn: bytes | None
@@ -226,7 +226,7 @@ def test_a_run_of_any_kind_that_is_stopped_or_killed_is_resumed_bit_for_bit(
 
 
 def test_a_prior_that_counts_another_text_is_refused(corpus: Corpus, tmp_path: Path) -> None:
-    train(corpus, **EXACT, ngram_order=3, max_updates=10, out=tmp_path)
+    train(corpus, **EXACT, ngram_order=4, max_updates=10, out=tmp_path)
     text, tensors = read_tensors(tmp_path / "checkpoint.safetensors")
     tensors["ngrams.strings"][0] ^= 1
     save_tensors(tmp_path / "checkpoint.safetensors", json.loads(text), tensors)
@@ -246,7 +246,7 @@ def left_behind(out: Path, corpus: Corpus, killed: int, torn: bytes) -> None:
 
 
 ADAM = {"optimizer": "adam", "learning_rate": 0.01, "warmup": 5}
-PRIOR = {"cell": "lstm", "ngram_order": 3}
+PRIOR = {"cell": "lstm", "ngram_order": 4}
 
 
 @ENGINES

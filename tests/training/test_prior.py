@@ -19,7 +19,7 @@ from support.state import TEXT
 from support.training import EXACT, StopsAt, assert_same, train
 
 LONG = Corpus.from_text(TEXT * 20)
-OPTIONS: dict[str, Any] = EXACT | {"ngram_order": 3, "ngram_start": 0.9, "validation": 0.2}
+OPTIONS: dict[str, Any] = EXACT | {"ngram_order": 4, "ngram_start": 0.9, "validation": 0.2}
 
 
 def loss_of_counts(run: Run) -> float:

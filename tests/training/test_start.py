@@ -173,8 +173,8 @@ def test_what_is_passed_explicitly_is_not_lowered(options: dict[str, Any]) -> No
         ({"hidden_size": 10**9}, r"lower hidden_size \(now 1,000,000,000\)"),
         ({"layers": 10**12, "cell": "gru"}, r"or layers \(now 1,000,000,000,000\)$"),
         ({"batch_size": 100, "seq_length": 10, "hidden_size": 200}, r"lower batch_size \(now 100\) or seq_length"),
-        ({"ngram_order": 3}, r"for n-gram counts, .* pass ngram_order=0$"),
-        ({"ngram_order": 3, "ngram_max_size": 1e-5}, r"for weights"),  # of which a table is a few bytes at most
+        ({"ngram_order": 4}, r"for n-gram counts, .* pass ngram_order=0$"),
+        ({"ngram_order": 4, "ngram_max_size": 1e-5}, r"for weights"),  # of which a table is a few bytes at most
     ],
 )
 def test_a_training_that_needs_too_much_memory_is_refused_before_it_is_allocated(

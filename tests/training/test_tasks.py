@@ -78,9 +78,9 @@ def test_when_a_validation_is_due(corpus: Corpus, options: dict[str, Any], last_
 
 
 def test_the_prior_is_switched_on_once(corpus: Corpus) -> None:
-    run = train(corpus, **EXACT, ngram_order=2, ngram_start=0.75, max_updates=12)
+    run = train(corpus, **EXACT, ngram_order=3, ngram_start=0.75, max_updates=12)
     assert PriorSwitch(run).next_update(100) == math.inf  # it is on since update 9
-    run = train(corpus, **EXACT, ngram_order=2, ngram_start=1.0, max_updates=12)
+    run = train(corpus, **EXACT, ngram_order=3, ngram_start=1.0, max_updates=12)
     switch, before = PriorSwitch(run), run.state.parameters["V"].copy()
     assert (switch.next_update(101), switch.next_update(12)) == (101, 12)
     switch.perform(12)

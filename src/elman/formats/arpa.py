@@ -37,14 +37,14 @@ def write(
     *,
     order: Annotated[
         int | None,
-        "Maximum length of the n-grams in an ARPA file, at least 2; by default {ngram_order} plus 1. KenLM's own"
+        "Maximum length of the n-grams in an ARPA file, at least 2; by default {ngram_order}. KenLM's own"
         " default maximum is 6.",
     ] = None,
     space: Annotated[str, SPACE_HELP] = "",
 ) -> Iterator[bytes]:
     """Return the pieces of a file."""
     if model.parameters.ngrams is None:
-        raise ElmanError(f"this model has no n-gram counts to export: train with {option.ngram_order:7}")
+        raise ElmanError(f"this model has no n-gram counts to export: train with {option.ngram_order:8}")
     if model.parameters.architecture.m:
         warnings.warn("the file has the n-gram counts of the model, and not its network", stacklevel=3)
     return write_arpa(model.parameters.ngrams, name_characters(model.alphabet, space or SPACES[0]), order)
@@ -94,7 +94,7 @@ def read(path: Path, alphabet: Alphabet | None, *, space: str = "") -> Snapshot:
     characters |= dict.fromkeys(line_ends, "\n")
     index = {character: k for k, character in enumerate(alphabet.characters)} | {"": -1}
     ngrams = make_model(words, levels, np.array([index[characters.get(word, "")] for word in words]))
-    net = Architecture(len(alphabet), 0, order=ngrams.order, reset_at=ngrams.reset_at)
+    net = Architecture(len(alphabet), 0, context_length=ngrams.context_length, reset_at=ngrams.reset_at)
     arrays = {name: np.full(shape, float(name == "alpha"), np.float32) for name, shape in net.shapes().items()}
     parameters = Parameters(net, arrays, ngrams)
     return Snapshot(infer_config(alphabet, parameters, None), alphabet, parameters, np.zeros(0, np.float32))

@@ -1,6 +1,6 @@
 """N-gram models in the ARPA format of KenLM, SRILM and decoders: the distributions that counts give.
 
-K  size of the alphabet    n  order; that of the file is n + 1, the length of its longest strings    L  length, a level
+K  size of the alphabet    n  length of the longest context; the order is n + 1    L  length, a level
 
 For a string, the file has log10 of the probability q of its last character, (5) of `elman.ngram.model`, and log10 of
 the factor r, (6), with which a character that is not kept after the string is predicted from the string without its
@@ -63,12 +63,12 @@ def write_arpa(model: NgramModel, words: Sequence[str], order: int | None = None
     words : sequence of str, length K
         The word for each character; ``<unk>`` for the unknown symbol. That of `model.reset_at` is not used.
     order : int, optional
-        The length of the longest strings, from 2 to n + 1, the default. A shorter one gives the model that is counted
-        with that length, exactly where the minimum count is 1, or 2 in a text that is not one of independent lines,
-        and the counts are not rounded; else nearly. Of a model without counts, the longer strings are left out.
+        The length of the longest strings, from 2 to `model.order`, the default. A lower one gives the model that is
+        counted with that order, exactly where the minimum count is 1, or 2 in a text that is not one of independent
+        lines, and the counts are not rounded; else nearly. Of a model without counts, the longer strings are left out.
     """
-    length = model.order + 1 if order is None else order
-    check_range("order", length, 2, model.order + 1)
+    length = model.order if order is None else order
+    check_range("order", length, 2, model.order)
     levels, discounts = _truncate(model, length)
     if not len(levels[1].symbols):
         raise ElmanError(f"this model has no string of two characters: train with a lower {option.ngram_min_count}")
@@ -78,7 +78,7 @@ def write_arpa(model: NgramModel, words: Sequence[str], order: int | None = None
 def _read_levels(model: NgramModel) -> list[_Level]:
     """Return the strings of each length up to n + 1."""
     K, levels, first = model.K, list[_Level](), 1
-    for above, (symbols, weights, _, _) in pairwise(model.table.levels(model.order + 2)):
+    for above, (symbols, weights, _, _) in pairwise(model.table.levels(model.context_length + 2)):
         end, parents = first + len(symbols), np.repeat(np.arange(len(above.children)), above.children)
         suffixes, begins_line = np.zeros(len(symbols), np.intp), symbols == model.reset_at
         if levels:
@@ -181,8 +181,8 @@ def parse_arpa(file: BinaryIO) -> tuple[list[str], list[Strings]]:
     header = [fields for _, fields in _until(b"\\1-grams:", rows)]
     counts = [[*map(int, b"".join(fields[1:]).split(b"="))] for fields in header if fields[:1] == [b"ngram"]]
     is_in_order = [each[:-1] for each in counts] == [[L] for L in range(1, len(counts) + 1)]
-    if not (is_in_order and 2 <= len(counts) <= MAX_ORDER + 1):
-        raise ElmanError(f"it is not an ARPA file of strings of up to 2 to {MAX_ORDER + 1} words")
+    if not (is_in_order and 2 <= len(counts) <= MAX_ORDER):
+        raise ElmanError(f"it is not an ARPA file of strings of up to 2 to {MAX_ORDER} words")
     for L, size in counts:
         heading = b"\\end\\" if len(counts) == L else b"\\%d-grams:" % (L + 1)
         levels.append(_parse_strings(_until(heading, rows), L, index))
@@ -268,7 +268,7 @@ def make_model(words: Sequence[str], levels: Sequence[Strings], symbols: Ints) -
     last = np.concatenate([level[:, -1] for level in rows]).astype(np.intp)
     ones, zeros = np.ones(len(last), np.uint8), np.zeros(1 + len(last) - len(rows[-1]), np.uint8)
     table = NgramTable.from_nodes(spec, Nodes(last, ones, zeros, np.concatenate(children)))
-    model = NgramModel(table, np.zeros((spec.order + 1, 4), np.int64), min_count=1)
+    model = NgramModel(table, np.zeros((spec.context_length + 1, 4), np.int64), min_count=1)
     terms = _find_terms(_read_levels(model), numbers)
     _check_sums(terms, np.concatenate(children))
     return replace(model, terms=terms)

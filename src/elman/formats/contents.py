@@ -64,7 +64,7 @@ def restore_snapshot(
         raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {net.K}")
     if _require_bool(metadata, _LINES_KEY):
         net = net.for_lines(alphabet)
-    model = restore_ngrams(metadata[NGRAM_KEY], ngrams, net.ngram_spec) if net.order else None
+    model = restore_ngrams(metadata[NGRAM_KEY], ngrams, net.ngram_spec) if net.context_length else None
     h = arrays["h"].copy() if "h" in arrays else _read_state(metadata, net, copies["V"].dtype)
     masks = [require_str(metadata.get(key, ""), key) for key in _MASK_KEYS]
     parameters, masker = Parameters(net, copies, model), Masker(*masks) if any(masks) else None
@@ -144,14 +144,14 @@ def read_architecture(metadata: Mapping[str, Any], arrays: Arrays, axis: int = 0
         raise ElmanError(f"its cell {cell!r} is unknown")
     layers = require_int(metadata["layers"], "layers", minimum=1, maximum=len(arrays))
     m = require_int(metadata["hidden_size"], "hidden_size", minimum=0)
-    return Architecture(arrays["V"].shape[axis], m, cell, layers, read_order(metadata))
+    return Architecture(arrays["V"].shape[axis], m, cell, layers, read_context_length(metadata))
 
 
-def read_order(metadata: Mapping[str, Any]) -> int:
-    """Return the order of the n-gram prior in the metadata; 0 if there is none."""
+def read_context_length(metadata: Mapping[str, Any]) -> int:
+    """Return the length of the longest context of the n-gram prior in the metadata; 0 if there is none."""
     if NGRAM_KEY not in metadata:
         return 0
-    return require_int(metadata[NGRAM_KEY]["order"], "the order", minimum=1, maximum=MAX_ORDER)
+    return require_int(metadata[NGRAM_KEY]["order"], "the order", minimum=2, maximum=MAX_ORDER) - 1
 
 
 def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -44,7 +44,7 @@ IncludeText = Annotated[
 _FEATURES: dict[str, tuple[str, Callable[[Architecture], bool]]] = {
     "counts": ("of counts alone", lambda net: not net.m),
     "layers": ("with several layers", lambda net: net.layers > 1),
-    "prior": ("with an n-gram prior", lambda net: net.order > 0),
+    "prior": ("with an n-gram prior", lambda net: net.context_length > 0),
     "lines": ("of independent lines", lambda net: net.is_of_lines),
 }
 """What a format may lack: how a model that has it is called, and whether it has it."""

@@ -43,7 +43,7 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
     arrays = read_arrays(path)
     metadata = parse_metadata(bytes(arrays.pop(METADATA_KEY, np.empty(0, np.uint8))).decode())
     net = read_architecture(metadata, arrays)
-    ngrams = pop_ngram_tensors(arrays) if net.order else {}
+    ngrams = pop_ngram_tensors(arrays) if net.context_length else {}
     check_arrays(arrays, net.shapes() | {"h": (net.state_size,)})
     return restore_snapshot(metadata, net, arrays, ngrams, alphabet)
 

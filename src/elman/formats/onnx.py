@@ -70,7 +70,7 @@ _DOC_STRING = """A character-level language model exported by Elman. x (T, B) co
 (L, B, m) the state before them, h and s the state after them, and logits (T, B, K) the scores of the next character at
 every step. The metadata entry "elman" is JSON: the alphabet, and the state at the end of training."""
 _PRIOR_DOC_STRING = """history0 and history contain the last characters read, (n, B), each as its index + 1, the latest
-last, 0 where there is none; n is "order" in the metadata."""
+last, 0 where there is none; n is "order" in the metadata minus 1."""
 
 
 def write(model: Model, _: ModelInfo) -> bytes:
@@ -104,7 +104,7 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
         raise ElmanError(f"ONNX has no operator of its cell {net.cell!r}")
     check_arrays(arrays, _expected_shapes(net))
     ngrams: Arrays = {}
-    if net.order:  # which `restore_snapshot` validates
+    if net.context_length:  # which `restore_snapshot` validates
         histogram = np.frombuffer(base64.b64decode(entries[HISTOGRAM], validate=True), "<i8").reshape(-1, 4)
         ngrams = ngram_tensors(NgramModel(pack_table(table, net.ngram_spec), histogram))
     snapshot = restore_snapshot(metadata, net, _parameters(arrays, net), ngrams, alphabet)
@@ -140,8 +140,8 @@ def _build_graph(net: Architecture, parameters: Arrays, ngrams: NgramModel | Non
     after = [value(vector.symbol, number, shape) for vector in net.spec.state]
     arrays = _make_initializers(net, parameters) | {"K": np.array([net.K]), "off_on": np.array([0, 1], np.float32)}
     if ngrams is not None:
-        inputs.append(value(f"{HISTORY}0", index, [net.order, "B"]))
-        after.append(value(HISTORY, index, [net.order, "B"]))
+        inputs.append(value(f"{HISTORY}0", index, [net.context_length, "B"]))
+        after.append(value(HISTORY, index, [net.context_length, "B"]))
         arrays |= unpack_table(ngrams.table)
     initializers = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
     outputs = [value("logits", number, ["T", "B", net.K]), *after]

@@ -1,6 +1,6 @@
-"""The n-gram prior in ONNX operators: log q after every character, and the matched orders.
+"""The n-gram prior in ONNX operators: log q after every character, and the matched lengths.
 
-T  sequence length    B  batch size    K  alphabet size    n  the order
+T  sequence length    B  batch size    K  alphabet size    n  length of the longest context
 
 The definition is `elman.ngram.model`. The trie of `elman.ngram.table` is unpacked: the first child of every node that
 may have children, and of every node its last character and the code of its weight. A node without children, or none, is
@@ -50,7 +50,7 @@ class PriorOperators:
         ngrams.require_counts()
         self.onnx, self.ngrams, self.nodes = onnx, ngrams, list[Any]()
         self._constants: dict[Any, str] = {}
-        n, K = ngrams.order, ngrams.K
+        n, K = ngrams.context_length, ngrams.K
         codes = self._add("Concat", f"{HISTORY}0", self._add("Add", "x", self._constant(1)), axis=0)
         self._add("Slice", codes, *map(self._constant, ([-n], [_END], [0])), output=HISTORY)
         # The character that was read j steps before, (n, T, B).

@@ -22,7 +22,7 @@ from elman.formats.contents import (
     check_arrays,
     export_metadata,
     parse_metadata,
-    read_order,
+    read_context_length,
     recurrent_bias,
     restore_snapshot,
 )
@@ -67,8 +67,8 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
     with safe_open(path, framework="numpy") as file:
         metadata = parse_metadata((file.metadata() or {}).get(METADATA_KEY, ""))
         arrays: dict[str, Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    table = pop_ngram_tensors(arrays, TABLE) if read_order(metadata) else {}
-    recurrent, linear = _find_prefixes(arrays.keys() - ({ALPHA} if read_order(metadata) else set()))
+    table = pop_ngram_tensors(arrays, TABLE) if read_context_length(metadata) else {}
+    recurrent, linear = _find_prefixes(arrays.keys() - ({ALPHA} if read_context_length(metadata) else set()))
     layers = sum(name.startswith(recurrent + "weight_hh_l") for name in arrays)
     W, V = (arrays[name].shape for name in (recurrent + "weight_hh_l0", linear + "weight"))
     net = _infer_architecture(W, V, layers, metadata)
@@ -96,7 +96,7 @@ def _add_recurrent_bias(net: Architecture, parameters: dict[str, Array], b: str,
 
 def _parameter_names(net: Architecture, recurrent: str, linear: str) -> dict[str, str]:
     """Return Elman's name of every array, except for the recurrent bias, given the prefixes of the submodules."""
-    names = {linear + "weight": "V", linear + "bias": "c"} | ({ALPHA: "alpha"} if net.order else {})
+    names = {linear + "weight": "V", linear + "bias": "c"} | ({ALPHA: "alpha"} if net.context_length else {})
     for n in range(net.layers):
         of_layer = {"weight_ih": "U", "weight_hh": "W", "bias_ih": "b"}
         names |= {f"{recurrent}{name}_l{n}": parameter + suffix(n + 1) for name, parameter in of_layer.items()}
@@ -116,7 +116,7 @@ def _infer_architecture(
     claimed = [cell for cell in cells if cell == metadata.get("cell")] or cells
     if len(claimed) > 1:
         raise ElmanError(f"its arrays fit the cells {', '.join(claimed)}, and no metadata says which it has")
-    net = Architecture(V[0], V[1], claimed[0], layers, read_order(metadata))
+    net = Architecture(V[0], V[1], claimed[0], layers, read_context_length(metadata))
     for claim, value in {"cell": net.cell, "layers": net.layers, "hidden_size": net.m}.items():
         if metadata.get(claim, value) != value:
             raise ElmanError(f"its metadata says {claim} = {metadata[claim]}, but its arrays have {value}")

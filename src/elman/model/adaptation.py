@@ -81,7 +81,7 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
     if adapt in ("weights", "both") and not parameters.architecture.m:
         raise ElmanError(f"{requires} a network, and this model is its counts: use {option.adapt:counts}")
     if adapt in ("counts", "both") and parameters.ngrams is None:
-        raise ElmanError(f"{requires} a model with an n-gram prior: train with {option.ngram_order:7}")
+        raise ElmanError(f"{requires} a model with an n-gram prior: train with {option.ngram_order:8}")
 
 
 def score_adapting(

@@ -168,7 +168,7 @@ BUILTIN_FILES = files("elman.storage") / "builtin"
 MODELS = (
     BuiltinModel(
         "builtin-1.safetensors.xz",
-        sha256="2eb5d2c1ea0a1eb11f27f256c2f2c1e4989642d99d09173e7d7877e394979030",
+        sha256="47508e3a16eeb4d298502d6812b62f6fb8db806e489040fbc55db8f07a4478fe",
         fingerprint="28d879c2f629663ba9687213b9e9136f56ad032e6b251dfee6126f66a2de726e",
     ),
 )

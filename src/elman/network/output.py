@@ -13,10 +13,10 @@ B  batch size, an axis (T, B, …) that a single sequence does not have
     (4)  g_t = dL/do_t = p_t - y_t
     (5)  dV = sum_t g_t h_t'     dc = sum_t g_t    dL/dh_t|out = V' g_t
 
-With a prior, the distribution q_t of an n-gram model (`elman.ngram.model`) whose matched order at t is j::
+With a prior, the distribution q_t of an n-gram model (`elman.ngram.model`) whose matched length at t is j::
 
     (1') o_t = V h_t + c + alpha_j log q_t         so p_t is proportional to q_t^alpha_j e^(V h_t + c)
-    (6)  dalpha_j = sum_t g_t' log q_t             over the t whose matched order is j
+    (6)  dalpha_j = sum_t g_t' log q_t             over the t whose matched length is j
 
 The counts are constants: a prior changes no other gradient. In a batch L is the mean over its B rows, so g_t is divided
 by B, and the sums in (5) and (6) run over the rows as well.

@@ -12,7 +12,7 @@ b           hidden bias                                    (G m,)
 d           gru only: the bias that the reset multiplies   (m,)
 V           hidden-to-output weights                       (K, m)
 c           output bias                                    (K,)
-alpha       weight of the n-gram prior, by matched order   (n + 1,), where there is a prior
+alpha       weight of the n-gram prior, by matched length   (n + 1,), where there is a prior
 ==========  =============================================  ================================
 
 U, W, b and d of layer l > 1 have l appended to their name: U2, W2, …. The m rows of each gate are contiguous; gates are
@@ -54,8 +54,8 @@ class Architecture(NamedTuple):
     m: int
     cell: str = "rnn"
     layers: int = 1
-    order: int = 0
-    """n, the order of the n-gram prior; 0 where there is none."""
+    context_length: int = 0
+    """n, the length of the longest context of the n-gram prior; 0 where there is none."""
     reset_at: int | None = None
     """The character before which the state is set to zeros: the line feed, if the text is one of independent lines. See
     `elman.network.bptt`."""
@@ -88,7 +88,7 @@ class Architecture(NamedTuple):
     @property
     def ngram_spec(self) -> NgramSpec:
         """What its prior counts."""
-        return NgramSpec(self.K, self.order, self.reset_at)
+        return NgramSpec(self.K, self.context_length, self.reset_at)
 
     def for_lines(self, alphabet: Alphabet) -> Architecture:
         """Return the same network for a text of independent lines."""
@@ -100,12 +100,12 @@ class Architecture(NamedTuple):
 
     def zero_state(self, dtype: np.typing.DTypeLike, *batch: int) -> State:
         """Return the state that has read nothing, of one sequence or with the axes `batch`."""
-        return State(np.zeros((*batch, self.state_size), dtype), np.zeros((*batch, self.order), np.int32))
+        return State(np.zeros((*batch, self.state_size), dtype), np.zeros((*batch, self.context_length), np.int32))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every parameter: by layer, then V, c and alpha; vanilla: in the order of `NAMES`."""
         K, m, G = self.K, self.m, self.gates
-        prior: dict[str, tuple[int, ...]] = {"alpha": (self.order + 1,)} if self.order else {}
+        prior: dict[str, tuple[int, ...]] = {"alpha": (self.context_length + 1,)} if self.context_length else {}
         if (self.cell, self.layers) == ("rnn", 1):
             return {"U": (m, K), "W": (m, m), "V": (K, m), "b": (m,), "c": (K,)} | prior
         shapes = dict[str, tuple[int, ...]]()
@@ -199,7 +199,7 @@ def initial_parameters(
     Parameters
     ----------
     net : Architecture
-        Its order is that of `ngrams`.
+        Its context length is that of `ngrams`.
     std : float
         Standard deviation of the weights.
     generator : RandomState
@@ -214,9 +214,9 @@ def initial_parameters(
     ngrams : NgramModel, optional
         That of the prior.
     alpha : float
-        Its initial weight at every matched order; 0 for a prior that is off at first.
+        Its initial weight at every matched length; 0 for a prior that is off at first.
     """
-    net = net._replace(order=0 if ngrams is None else ngrams.order)
+    net = net._replace(context_length=0 if ngrams is None else ngrams.context_length)
     m, keep_gate, parameters = net.m, net.spec.keep_gate, Arrays()
     for name, shape in net.shapes().items():
         if name == "alpha":
@@ -258,7 +258,7 @@ def summarize(parameters: Parameters) -> dict[str, object]:
         "cell": network.cell,
         "hidden size": network.m,
         "layers": network.layers,
-        "n-gram prior": None if ngrams is None else f"order {network.order}, {ngrams.describe()}",
+        "n-gram prior": None if ngrams is None else f"order {ngrams.order}, {ngrams.describe()}",
         "weights": sum(array.size for array in parameters.values()),
         "characters": network.K,
         "precision": parameters["V"].dtype,

@@ -1,7 +1,7 @@
 """The state of a network: all that the next characters depend on; and its n-gram prior, which reads with it.
 
 B  sequences, an axis that a single sequence does not have; arrays of every step have T before it
-S  size of the recurrent part, see `Architecture.state_size`        n  order of the n-gram prior
+S  size of the recurrent part, see `Architecture.state_size`        n  context length of the prior
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class PriorValues(NamedTuple):
     log_q: Array
     """Shape (T, K) or (T, B, K)."""
     matched: NDArray[np.intp]
-    """The matched orders, shape (T,) or (T, B)."""
+    """The matched lengths, shape (T,) or (T, B)."""
 
 
 class Prior(NamedTuple):
@@ -110,7 +110,7 @@ class Prior(NamedTuple):
 
     ngrams: NgramModel | None = None
     alpha: Array = np.zeros(0)
-    """Its weights, by matched order, (n + 1,)."""
+    """Its weights, by matched length, (n + 1,)."""
 
     @property
     def is_on(self) -> bool:

@@ -1,7 +1,7 @@
 """Counts a text of any length: its strings are sorted, and the trie is built in one pass over them.
 
-N  characters                 L  length of a string, 1 … n + 1
-n  order                      digit  the index of a character + 1; 0 after the end of a string
+N  characters                     L      length of a string, 1 … n + 1
+n  length of the longest context  digit  the index of a character + 1; 0 after the end of a string
 
 Each record (`elman.ngram.sorting`) has strings in common with the one before and the one after. These are
 open from the first record that begins with them to the last, where their counts are complete and are added to the
@@ -71,14 +71,14 @@ class Closed(NamedTuple):
 def count_ngrams(
     text: NDArray[Any], spec: NgramSpec, folds: int = 0, min_count: int = 2, *, max_size: float | None = None
 ) -> NgramModel | None:
-    """Return the n-gram model of a training text (N,), indices below K; None for order 0. A short text has fewer folds.
+    """Return the n-gram model of a training text (N,), indices below K; None for contexts of length 0.
 
-    The minimum count is raised until the table has at most `max_size` bytes.
+    A short text has fewer folds. The minimum count is raised until the table has at most `max_size` bytes.
     """
-    K, order, reset_at = spec
-    if order == 0:
+    K, context_length, reset_at = spec
+    if context_length == 0:
         return None
-    check_range("ngram_order", order, 1, MAX_ORDER)
+    check_range("context_length", context_length, 1, MAX_ORDER - 1)
     check_indices(text, K)
     fold_starts = start_folds(text, folds, spec)
     starts, feed = fold_starts.astype(np.int64), -1 if reset_at is None else reset_at
@@ -86,7 +86,7 @@ def count_ngrams(
         starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
     enough = len(text) + 1  # no string occurs as often, and there is room for as many lines
     while isinstance(
-        counted := _count(text, Settings.of(K, order, min(min_count, enough), starts, feed), max_size), int
+        counted := _count(text, Settings.of(K, context_length, min(min_count, enough), starts, feed), max_size), int
     ):
         min_count = counted
     nodes, fold_counts, histogram = counted
@@ -98,7 +98,7 @@ def _count(
     text: NDArray[Any], settings: Settings, max_size: float | None
 ) -> tuple[Nodes, FoldCounts, NDArray[np.int64]] | int:
     """Return the counts and the histogram of a text or, if its table is too large, a higher minimum count."""
-    levels, node_size, size, records = settings.order + 2, bytes_per_node(settings.K), 0.0, 0
+    levels, node_size, size, records = settings.context_length + 2, bytes_per_node(settings.K), 0.0, 0
     opened, units = _open(settings), np.zeros(UNITS, np.int64)
     histogram, parts = np.zeros((levels, HISTOGRAM), np.int64), _Parts(len(settings.folds))
     closed = _make_closed(settings, min(sorting.PIECE, len(text)), histogram, units)
@@ -162,7 +162,7 @@ class _Parts:
 
 
 def _open(settings: Settings) -> Open:
-    n, folds, K = settings.order + 2, max(len(settings.folds), 1), settings.K + 1
+    n, folds, K = settings.context_length + 2, max(len(settings.folds), 1), settings.K + 1
     of_folds, of_characters = (n, folds), (n, K)
     shapes = [2, n, of_folds, n, of_folds, of_folds, (n, folds, settings.min_count), of_characters, of_characters, n]
     opened = Open(*(np.zeros(shape, np.int64) for shape in [*shapes, folds, (n, folds + 1), n]))
@@ -172,7 +172,7 @@ def _open(settings: Settings) -> Open:
 
 def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64], units: NDArray[np.int64]) -> Closed:
     """Return room for what closes in a piece: each string that is kept has at least the minimum of records."""
-    shape = settings.order + 2, records // settings.min_count + 2
+    shape = settings.context_length + 2, records // settings.min_count + 2
     symbol = np.min_scalar_type(settings.K)  # of the number of children, too
     arrays = [np.empty(shape, dtype) for dtype in (symbol, np.uint8, np.uint8, symbol)]
     of_folds = np.empty((2, len(settings.folds), *shape), np.uint8)
@@ -197,7 +197,7 @@ def read_sorted(opened, closed, keys, units, settings):
 
     A piece without records closes all strings, the root too: a kernel that does only this would take long to compile.
     """
-    n = settings.order
+    n = settings.context_length
     for r in range(len(keys) - 1 if len(keys) > 0 else 1):
         L = min(opened.depth[0], opened.depth[1]) if len(keys) > 0 else -1
         while opened.depth[0] > L:
@@ -270,7 +270,7 @@ def close_string(opened, closed, L, settings):
         weight += opened.occurrences[L, opened.folds[L, k]]
         units += counted[L, opened.folds[L, k]]
     is_kept = L == 0 or units >= settings.min_count
-    is_raw = settings.order + 1 == L or (L > 1 and opened.digits[1] - 1 == settings.reset_at)
+    is_raw = settings.context_length + 1 == L or (L > 1 and opened.digits[1] - 1 == settings.reset_at)
     if not is_raw:
         weight = opened.kinds[L]
         for k in range(opened.kinds[L]):

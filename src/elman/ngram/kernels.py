@@ -1,6 +1,6 @@
 """Kernels that read characters with an n-gram model.
 
-K  size of the alphabet     n  order     R  rows     node  of the table, see `elman.ngram.table`
+K  size of the alphabet     n  length of the longest context     R  rows     node  of the table, see `elman.ngram.table`
 extra  a node of the counts of what is read, a trie of the same form
 
 The codec computes with these kernels too, so they obey the rules of `elman.apps.compress.arithmetic`: no fastmath, one
@@ -46,12 +46,12 @@ class Workspace(NamedTuple):
     rests: NDArray[np.float64]  # (n + 1,): r_o
 
 
-def make_workspace(K: int, order: int, *groups: int) -> Workspace:
+def make_workspace(K: int, context_length: int, *groups: int) -> Workspace:
     """Return the workspace for models of K characters, or one of each group."""
     return Workspace(
         np.empty((*groups, K)), np.empty((*groups, K), np.int64), np.empty((*groups, K)),
-        np.full((*groups, K), NONE, np.int64), np.empty((*groups, K * (order + 1), 3), np.int64),
-        np.empty((*groups, K * (order + 1))), *np.empty((2, *groups, order + 1)),
+        np.full((*groups, K), NONE, np.int64), np.empty((*groups, K * (context_length + 1), 3), np.int64),
+        np.empty((*groups, K * (context_length + 1))), *np.empty((2, *groups, context_length + 1)),
     )  # fmt: skip
 
 
@@ -64,12 +64,12 @@ def select_workspace(workspace, g):
     )  # fmt: skip
 
 
-def make_nodes(R: int, order: int, *groups: int) -> NDArray[np.int64]:
+def make_nodes(R: int, context_length: int, *groups: int) -> NDArray[np.int64]:
     """Return the nodes of R rows, or of R rows of each group, which are found in their histories.
 
     The first are those of the table, the second those of the added counts.
     """
-    return np.full((2, *groups, R, order + 1), NONE, np.int64)
+    return np.full((2, *groups, R, context_length + 1), NONE, np.int64)
 
 
 # --- The table ---
@@ -180,7 +180,7 @@ def append(histories, r, x, reset_at):
 @exact_step
 def advance(table, added, grows, histories, bases, extras, r, x):
     """Read character x in row r: it is counted, if the model grows, and its contexts become those of the row."""
-    n = table.order
+    n = table.context_length
     for o in range(n, -1, -1):
         extra = np.int64(NONE)
         if added.sizes[0] > 0:
@@ -209,7 +209,7 @@ def find_context(added, histories, r, length):
 @exact
 def find_row_nodes(table, added, histories, bases, extras):
     """Set the nodes by length, (R, n + 1), of the contexts that end the histories (R, n), in rows without them."""
-    n = table.order
+    n = table.context_length
     for r in range(len(histories)):
         for length in range(n + 1 if bases[r, 0] == NONE else 0):
             base = np.int64(0)
@@ -277,7 +277,7 @@ def add_weights(table, added, extra, o, workspace, used, end):
 
 @exact_step
 def distribution(table, added, bases, extras, r, fold, workspace):
-    """Set q (K,) of the workspace to that after row r, (5), without the counts of a fold; return the matched order."""
+    """Set q (K,) of the workspace to that after row r, (5), without the counts of a fold; return the matched length."""
     K, cached, q = table.K, table.cached_order, workspace.q
     items, kept, shares, rests = workspace.items, workspace.kept, workspace.shares, workspace.rests
     context = bases[r, cached] - table.cached_first if cached >= 0 else np.int64(NONE)
@@ -285,9 +285,9 @@ def distribution(table, added, bases, extras, r, fold, workspace):
     first, matched, end, factor = np.int64(0), np.int64(0), np.int64(0), 1.0
     if is_cached:
         matched = np.int64(table.cached_matched[fold, context])
-        first = cached + 1 if matched == cached else table.order + 1
+        first = cached + 1 if matched == cached else table.context_length + 1
     o = first
-    while o <= table.order:
+    while o <= table.context_length:
         after, total, sum_kept = list_weights(table, added, bases[r, o], extras[r, o], o, fold, workspace, end)
         if total == 0:
             break
@@ -334,7 +334,7 @@ def read_rows(table, added, grows, histories, bases, extras, x, folds, reads, st
     """Read one character in each row where `reads` (R,) is true: it is counted, if the model grows, and appended.
 
     `bases` and `extras` (R, n + 1) are the nodes of the contexts that end the histories (R, n); all three are changed
-    in place. Sets the matched orders (R,) and log q, flat, whose rows are `stride` apart, without the
+    in place. Sets the matched lengths (R,) and log q, flat, whose rows are `stride` apart, without the
     counts of each row's fold (R,).
     """
     for r in range(len(x)):
@@ -346,7 +346,7 @@ def read_rows(table, added, grows, histories, bases, extras, x, folds, reads, st
 
 @exact
 def read_window(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace):
-    """Read x (T R,), step by step, with `read_rows`: sets log q (T, R, K_row), flat, and the matched orders (T R,)."""
+    """Read x (T R,), step by step, with `read_rows`: sets log q (T, R, K_row), flat, and the matched lengths (T R,)."""
     find_row_nodes(table, added, histories, bases, extras)
     for t in range(T):
         row = t * R

@@ -1,6 +1,6 @@
 """An n-gram model for the kernels: a table with a cache, and counts; and what it predicts, without any network.
 
-K  size of the alphabet    T  characters    B  batch size    n  order
+K  size of the alphabet    T  characters    B  batch size    n  length of the longest context
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Table(NamedTuple):
     """An n-gram model as the kernels read it; nothing changes."""
 
     K: int
-    order: int
+    context_length: int
     folds: int
     reset_at: int  # or -1
     width: int  # bits of a symbol
@@ -113,7 +113,7 @@ class NgramReader:
 
     def reserve(self, characters: int) -> None:
         """Make room for counting so many characters."""
-        nodes = int(self.added.sizes[0]) + characters * (self.table.order + 1)
+        nodes = int(self.added.sizes[0]) + characters * (self.table.context_length + 1)
         if nodes > len(self.added.nodes):
             self.added = grow(self.added, 2 * nodes)
 
@@ -136,8 +136,8 @@ def make_table(model: NgramModel) -> Table:
         array.flags.writeable = False
     unpack(model.K, width, arrays, strings, rests, firsts)
     compiled = Table(
-        model.K, model.order, model.folds, NONE if model.reset_at is None else model.reset_at, width, strings, rests,
-        firsts, model.discounts, keep_codes(model.discounts), *folds,
+        model.K, model.context_length, model.folds, NONE if model.reset_at is None else model.reset_at, width, strings,
+        rests, firsts, model.discounts, keep_codes(model.discounts), *folds,
     )  # fmt: skip
     if model.terms is not None:
         compiled = compiled._replace(terms=np.require(model.terms, requirements=["C", "W"]))
@@ -147,9 +147,9 @@ def make_table(model: NgramModel) -> Table:
 def _with_cache(table: Table) -> Table:
     """Return the table with the distributions after contexts of one length, the longest for which they fit."""
     starts = [0, 1]  # of the levels
-    for _ in range(min(MAX_CACHED_ORDER, table.order)):
+    for _ in range(min(MAX_CACHED_ORDER, table.context_length)):
         starts.append(int(table.firsts[min(starts[-1], len(table.firsts) - 1)]))
-    for o in range(min(MAX_CACHED_ORDER, table.order), -1, -1):
+    for o in range(min(MAX_CACHED_ORDER, table.context_length), -1, -1):
         shape = table.folds + 1, starts[o + 1] - starts[o], table.K
         are_contexts = shape[1] > 0 and starts[o + 1] < len(table.firsts)  # a file may contain any
         if are_contexts and 8 * int(np.prod(shape, dtype=np.int64)) <= MAX_CACHE_BYTES:
@@ -166,7 +166,7 @@ no character is kept; and r_o (N,), or 1 there."""
 
 
 def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[NDArray[np.float64], Ints]:
-    """Return q (contexts, K), (5), and the matched orders after the contexts of the last of the first levels.
+    """Return q (contexts, K), (5), and the matched lengths after the contexts of the last of the first levels.
 
     The operations are those of `distribution`, in its order, so that both return the same bits. A kernel that did this
     once per model would take a second to compile.
@@ -220,9 +220,9 @@ def read_compiled(
     if model.grows:
         compiled.reserve(T * B)
     compiled.read_window(
-        compiled.added, model.grows, after, *make_nodes(B, model.order),
+        compiled.added, model.grows, after, *make_nodes(B, model.context_length),
         np.ones(B, np.bool_), np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
-        make_workspace(model.K, model.order),
+        make_workspace(model.K, model.context_length),
     )  # fmt: skip
     return log_q.reshape(T, B, model.K), matched.reshape(T, B), after
 
@@ -244,7 +244,8 @@ def reading_kernels(dtype: Any = np.float32) -> list[Signature]:
 def compute_losses(model: NgramModel, x: Indices, dtype: Any = np.float64) -> NDArray[np.float64]:
     """Return -log q, rounded to `dtype`, of every character of a text (T,) but its first, (T - 1,), in nats."""
     check_indices(x, model.K)
-    history, losses, steps = np.zeros((1, model.order), np.int32), np.empty(len(x) - 1), max(1, MAX_LOG_Q // model.K)
+    history, losses = np.zeros((1, model.context_length), np.int32), np.empty(len(x) - 1)
+    steps = max(1, MAX_LOG_Q // model.K)
     for first in range(0, len(losses), steps):
         y = x[first + 1 : first + 1 + steps]
         log_q, _, history = read_compiled(model, history, x[first : first + len(y), None], dtype=dtype)

@@ -28,7 +28,7 @@ def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> Ng
     """
     for each in (model, other):
         each.require_counts()
-    K, levels = other.K, other.order + 2
+    K, levels = other.K, other.context_length + 2
     to_other = np.arange(K) if index is None else index
     tries = model.table.levels(levels), other.table.levels(levels)
     places = [np.zeros(1, np.intp), np.zeros(1, np.intp)]  # of the nodes of a level in the sum; -1 for a dropped one
@@ -64,7 +64,7 @@ def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> Ng
             _merge_folds(counts.weights, weights_before, weights, place),
             _merge_folds(counts.rests, rests_before[: counts.rests.shape[1]], rests[:contexts], place),
         )
-    histogram, rows = other.histogram.copy(), min(model.order, other.order) + 1
+    histogram, rows = other.histogram.copy(), min(model.context_length, other.context_length) + 1
     histogram[:rows] += model.histogram[:rows]
     table = NgramTable.from_nodes(other.table.spec, nodes)
     min_count = min(model.min_count, other.min_count)
@@ -96,7 +96,7 @@ def translate(model: NgramModel, index: Ints, spec: NgramSpec) -> NgramModel:
     Of a lower order than before, it lacks the longer strings. See `merge`.
     """
     root = NgramTable.from_nodes(spec, Nodes(*np.zeros((2, 0), np.uint8), *np.zeros((2, 1), np.uint8)))
-    histogram = np.zeros((spec.order + 1, *model.histogram.shape[1:]), model.histogram.dtype)
+    histogram = np.zeros((spec.context_length + 1, *model.histogram.shape[1:]), model.histogram.dtype)
     nothing = replace(model, table=root, histogram=histogram, fold_starts=model.fold_starts[:0], fold_counts=None)
     return replace(merge(model, nothing, index), pretrained=None)
 
@@ -107,6 +107,7 @@ def overlap(model: NgramModel, other: NgramModel) -> bool:
     The texts then have a part in common, whose counts must not be added.
     """
     both = merge(model, other).table
-    longest = [len(each.table.levels(each.order + 2)[-1].symbols) for each in (model, other)]
-    of_both = len(both.levels(other.order + 2)[-1].symbols)
-    return model.order == other.order and min(longest) > 0 and sum(longest) - of_both >= OVERLAP * min(longest)
+    longest = [len(each.table.levels(each.context_length + 2)[-1].symbols) for each in (model, other)]
+    of_both = len(both.levels(other.context_length + 2)[-1].symbols)
+    is_same = model.context_length == other.context_length
+    return is_same and min(longest) > 0 and sum(longest) - of_both >= OVERLAP * min(longest)

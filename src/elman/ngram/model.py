@@ -1,6 +1,6 @@
 """The n-gram model: how often each character followed each context, and the distribution that these counts give.
 
-K  size of the alphabet         n  the order: the length of the longest context
+K  size of the alphabet         n  the length of the longest context, the order minus 1
 o  0 … n, a context length      s  a string: a context, and the character k that follows it
 N  occurrences of s, or the lines with s where a text is one of independent lines
 
@@ -13,7 +13,7 @@ N  occurrences of s, or the lines with s where a text is one of independent line
     (4)  q_{-1}(k) = 1 / K
     (5)  q_o(k) = max(w_o(k) - D(w_o(k)), 0) / W_o  +  r_o q_{o-1}(k)      the first term only where s is kept
     (6)  r_o = 1 - the sum of the first terms of (5)
-    (7)  q = q_o of the longest context after which a character is kept; its length is the matched order
+    (7)  q = q_o of the longest context after which a character is kept; its length is the matched length
 
 This is the interpolated, modified smoothing of Kneser and Ney (1995) with the discounts D(1), D(2), D(3) = D(4) = … per
 context length of Chen and Goodman (1999), estimated from how many strings have a weight of 1, 2, 3 and 4. The weight of
@@ -94,9 +94,14 @@ class NgramModel:
         return self.table.spec.K
 
     @property
+    def context_length(self) -> int:
+        """n, the length of the longest context."""
+        return self.table.spec.context_length
+
+    @property
     def order(self) -> int:
-        """n."""
-        return self.table.spec.order
+        """The length of the longest counted strings, n + 1, as in KenLM."""
+        return self.context_length + 1
 
     @property
     def reset_at(self) -> int | None:
@@ -111,7 +116,7 @@ class NgramModel:
     @cached_property
     def discounts(self) -> NDArray[np.float64]:
         """D(1), D(2) and D(3) of contexts of each length, (n + 1, 3), by Chen and Goodman's formulas."""
-        discounts = np.tile(np.array(TYPICAL_DISCOUNTS), (self.order + 1, 1))
+        discounts = np.tile(np.array(TYPICAL_DISCOUNTS), (self.context_length + 1, 1))
         for row, numbers in zip(discounts, self.histogram.tolist(), strict=True):
             if min(numbers) >= MIN_STRINGS:
                 y = numbers[0] / (numbers[0] + 2 * numbers[1])
@@ -129,7 +134,7 @@ class NgramModel:
         Those before the last `reset_at` among them are 0.
         """
         codes = np.concatenate([history.T, x.astype(history.dtype) + 1])
-        histories: NDArray[np.int32] = np.lib.stride_tricks.sliding_window_view(codes, self.order, axis=0)
+        histories: NDArray[np.int32] = np.lib.stride_tricks.sliding_window_view(codes, self.context_length, axis=0)
         if self.reset_at is None:
             return histories
         resets = histories[..., ::-1] == self.reset_at + 1
@@ -167,7 +172,7 @@ def check_indices(text: NDArray[Any], K: int) -> None:
 
 def start_folds(text: Indices, folds: int, spec: NgramSpec) -> Ints:
     """Return where the folds of a text begin: fewer, or none, of a text that is too short; of lines, at a line."""
-    usable = min(folds, len(text) // (4 * (spec.order + 1)))
+    usable = min(folds, len(text) // (4 * (spec.context_length + 1)))
     if usable < 2:
         return np.zeros(0, np.intp)
     starts = -(-np.arange(usable) * len(text) // usable)
@@ -209,7 +214,7 @@ class NgramCounts:
             self.added[context][y] += READ_COUNT
 
     def distribution(self, history: NDArray[Any], fold: int) -> tuple[NDArray[np.float64], int]:
-        """Return q (K,) after the characters `history`, without the counts of a fold, and the matched order."""
+        """Return q (K,) after the characters `history`, without the counts of a fold, and the matched length."""
         q = np.full(self.model.K, 1 / self.model.K)  # (4)
         matched = 0
         for o, context in enumerate(self._contexts(history)):
@@ -234,7 +239,7 @@ class NgramCounts:
         codes = tuple(np.asarray(history).tolist())
         if self.model.reset_at in codes:
             codes = codes[len(codes) - 1 - codes[::-1].index(self.model.reset_at) :]
-        return [codes[len(codes) - o :] for o in range(min(len(codes), self.model.order) + 1)]
+        return [codes[len(codes) - o :] for o in range(min(len(codes), self.model.context_length) + 1)]
 
     def lookup(self, context: tuple[int, ...], fold: int) -> tuple[Counter[int], int]:
         """Return w of the characters that are kept after a context, and that of the others, without a fold."""
@@ -260,13 +265,13 @@ def ngram_counts(model: NgramModel) -> NgramCounts:
 def read(
     model: NgramModel, history: NDArray[np.int32], x: Indices, folds: Ints | None = None, dtype: Any = np.float64
 ) -> tuple[NDArray[np.floating], Ints, NDArray[np.int32]]:
-    """Read x (T,) or (T, B): return log q of a dtype after each character, the matched orders, and the last history.
+    """Read x (T,) or (T, B): return log q of a dtype after each character, the matched lengths, and the last history.
 
     The history (n,) or (B, n) has the characters before the first, the latest last, each as its index + 1; 0 where
     there is none. `folds`, of the shape of x, are the folds that are left out of the distributions.
     """
     counts = ngram_counts(model)
-    rows = history.reshape(-1, model.order)
+    rows = history.reshape(-1, model.context_length)
     read_rows = x.reshape(len(x), len(rows)).astype(np.intp)
     histories = model.histories(rows, read_rows)
     log_q, matched = np.empty((*read_rows.shape, model.K), dtype), np.empty(read_rows.shape, np.intp)
@@ -317,7 +322,7 @@ def restore_ngrams(
     if {name: array.dtype for name, array in arrays.items()} != dict.fromkeys((*ARRAYS, "histogram"), np.int64):
         raise ValueError("the arrays of its n-gram counts are invalid")
     histogram = arrays["histogram"]
-    if histogram.shape != (spec.order + 1, 4) or histogram.min() < 0:
+    if histogram.shape != (spec.context_length + 1, 4) or histogram.min() < 0:
         raise ValueError("the histogram of its n-gram counts is invalid")
     table = NgramTable(spec, nodes, contexts, **{name: arrays[name].view(np.uint64) for name in ARRAYS})
     check_table(table)

@@ -1,7 +1,7 @@
 """The strings of a text in order: records of all positions, sorted in pieces.
 
 N  characters                 digit  the index of a character + 1; 0 after the end of a string
-n  order
+n  length of the longest context
 
 Every position of the text is the start of strings of all lengths, so it has one record: the digits of the longest of
 them, then that of the character before it. Records are distributed among pieces by their first digits and sorted piece
@@ -36,7 +36,7 @@ class Settings(NamedTuple):
     """What is counted of a text."""
 
     K: int
-    order: int
+    context_length: int
     min_count: int
     folds: NDArray[np.int64]  # (folds,): the first position or, of independent lines, the first line of each
     reset_at: int  # or -1
@@ -47,14 +47,15 @@ class Settings(NamedTuple):
     shifts: NDArray[np.uint64]  # (n + 2,): … and how many bits are below it
 
     @classmethod
-    def of(cls, K: int, order: int, min_count: int, folds: NDArray[np.int64], reset_at: int) -> Settings:
+    def of(cls, K: int, context_length: int, min_count: int, folds: NDArray[np.int64], reset_at: int) -> Settings:
         """Return the settings with these values."""
         bits = int(K).bit_length()
-        per_word, digits = 64 // bits, np.arange(order + 2)
+        per_word, digits = 64 // bits, np.arange(context_length + 2)
         words = digits // per_word
-        last = np.minimum((words + 1) * per_word, order + 2) - 1  # digit of the word
+        last = np.minimum((words + 1) * per_word, context_length + 2) - 1  # digit of the word
         shifts = ((last - digits) * bits).astype(np.uint64)
-        return cls(K, order, min_count, folds, reset_at, bits, per_word, 2 if K <= MAX_PAIRED else 1, words, shifts)
+        prefix = 2 if K <= MAX_PAIRED else 1
+        return cls(K, context_length, min_count, folds, reset_at, bits, per_word, prefix, words, shifts)
 
 
 def sorted_records(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
@@ -87,7 +88,7 @@ def _sort_next(pieces: Iterator[Records]) -> Future[Records | None]:
 
 
 def _sort_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
-    words, room = -(-(settings.order + 2) // settings.per_word), min(PIECE, len(text)) + 1
+    words, room = -(-(settings.context_length + 2) // settings.per_word), min(PIECE, len(text)) + 1
     none, last, first = np.zeros(0, np.uint32), (np.zeros(words, np.uint64), np.uint32(0)), 1
     # One piece is read while the next one is sorted. Memory that is not freed does not become fragmented.
     rooms = [(np.empty((2, room, words), np.uint64), np.empty((2, room), np.uint32)) for _ in range(2)]
@@ -112,14 +113,14 @@ def _divide(
     With the positions are their lines, if there are any. The records begin with the same `depth` digits. The order of
     `source` changes.
     """
-    if depth > settings.order:  # they are equal
+    if depth > settings.context_length:  # they are equal
         for first in range(0, len(source[0]), PIECE):
             yield source[0][first : first + PIECE], source[1][first : first + PIECE]
         return
     sizes = np.zeros((settings.K + 1) ** settings.prefix, np.int64)
     count_prefixes(text, settings, depth, source[0], digits, sizes)
     for low, high in _group(sizes, 0, len(sizes), max(BATCH, len(source[0]))):
-        if sizes[low:high].sum() > BATCH and depth + settings.prefix <= settings.order and not len(source[0]):
+        if sizes[low:high].sum() > BATCH and depth + settings.prefix <= settings.context_length and not len(source[0]):
             of_prefix = divmod(high - 1, settings.K + 1) if settings.prefix > 1 else [high - 1]  # those below are empty
             yield from _divide(text, settings, depth + settings.prefix, source, np.append(digits, of_prefix))
             continue
@@ -171,7 +172,7 @@ def digit_at(text, i, j, settings):
 def prefix_at(text, i, depth, settings):
     """The digits from `depth` on of the record of position i, as one number: two, or one of a large alphabet."""
     prefix = digit_at(text, i, depth, settings)
-    if settings.prefix > 1 and depth < settings.order:
+    if settings.prefix > 1 and depth < settings.context_length:
         prefix = prefix * (settings.K + 1) + digit_at(text, i, depth + 1, settings)
     return prefix
 
@@ -219,7 +220,7 @@ def find_positions(text, settings, depth, source, source_lines, digits, low, hig
 @exact
 def read_records(text, settings, positions, keys):
     """Write the keys (records, words) of the records at `positions` (records,)."""
-    n, N = settings.order, len(text)
+    n, N = settings.context_length, len(text)
     for r in range(len(positions)):
         i = np.int64(positions[r])
         word, digit, at, ended = np.uint64(0), 0, 0, False
@@ -246,7 +247,8 @@ def sort_records(keys, units, size, settings, starts):
     """
     words, buffer, mask = keys.shape[2], 0, np.uint64((1 << _RADIX_BITS) - 1)
     for w in range(words - 1, -1, -1):
-        used = settings.bits * (settings.per_word if w < words - 1 else settings.order + 2 - w * settings.per_word)
+        rest = settings.context_length + 2 - w * settings.per_word
+        used = settings.bits * min(settings.per_word, rest)
         for s in range(settings.bits if w == words - 1 else 0, used, _RADIX_BITS):
             shift = np.uint64(s)
             starts[:] = 0

@@ -1,6 +1,6 @@
 """The counts of an n-gram model as a table: packed arrays, the same on every machine.
 
-K  size of the alphabet       n  order: the length of the longest context
+K  size of the alphabet       n  length of the longest context
 s  a string of 1 … n + 1 characters: a context, and the character that follows it
 
 The table is a trie. A node is a string s, a child of the string without its last character; the root is the empty
@@ -39,6 +39,7 @@ Ints = NDArray[np.intp]
 Words = NDArray[np.uint64]
 
 MAX_ORDER = 20
+"""Maximum length of the counted strings, one more than that of a context."""
 
 CODES = np.array([*range(8), *(m << k for k in range(31) for m in range(8, 16))], np.int64)
 """The number that each code stands for: 0 … 16, 18, 20, …, 32, 36, …. Others are off by at most 1/17."""
@@ -133,7 +134,7 @@ class NgramSpec(NamedTuple):
     """What is counted of a text."""
 
     K: int
-    order: int  # n; 0 where nothing is counted
+    context_length: int  # n; 0 where nothing is counted
     reset_at: int | None = None
     """The character that is the first of every context in which it occurs: the line feed of independent lines."""
 
@@ -141,9 +142,9 @@ class NgramSpec(NamedTuple):
     def parse(cls, description: Any) -> NgramSpec:
         """Return the values in a file; raise ValueError, LookupError or TypeError if they are invalid."""
         K = require_int(description["K"], "K", minimum=1)
-        order = require_int(description["order"], "order", minimum=1, maximum=MAX_ORDER)
+        order = require_int(description["order"], "order", minimum=2, maximum=MAX_ORDER)
         feed = description["reset_at"]
-        return cls(K, order, None if feed is None else require_int(feed, "reset_at", maximum=K - 1))
+        return cls(K, order - 1, None if feed is None else require_int(feed, "reset_at", maximum=K - 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +230,7 @@ def check_table(table: NgramTable) -> None:
     for chunk in _chunks(strings + contexts):
         is_end = unpack(table.children, 1, chunk.stop - chunk.start, chunk.start) > 0
         ends = chunk.start + np.flatnonzero(is_end)
-        while len(starts) < table.spec.order + 3 and starts[-1] <= parent + len(ends):
+        while len(starts) < table.spec.context_length + 3 and starts[-1] <= parent + len(ends):
             starts.append(int(ends[starts[-1] - 1 - parent]) + 2 - starts[-1])
         parents = parent + np.cumsum(is_end)[~is_end]
         if string + len(parents) > strings:
@@ -241,7 +242,7 @@ def check_table(table: NgramTable) -> None:
             raise ElmanError(_NO_TRIE)
         large += int(np.count_nonzero(found >> width == LARGE))
         string, parent, sibling = string + len(parents), parent + len(ends), int(siblings[-1])
-    if not is_end[-1] or starts[table.spec.order + 1 :] != [contexts, table.nodes]:
+    if not is_end[-1] or starts[table.spec.context_length + 1 :] != [contexts, table.nodes]:
         raise ElmanError(_NO_TRIE)
     for chunk in _chunks(contexts):
         codes = unpack(table.rests, CODE_BITS, chunk.stop - chunk.start, chunk.start)

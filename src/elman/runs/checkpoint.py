@@ -158,7 +158,7 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
         raise ElmanError(f"too few arrays for {config.layers} layers")
     alphabet = Alphabet(require_str(description["alphabet"], "alphabet"), has_unknown=config.min_count > 0)
     net, lines = config.architecture(alphabet), LineData.pop(tensors, config)
-    parameters = Parameters(net, {}, _restore_ngrams(description, net, tensors) if net.order else None)
+    parameters = Parameters(net, {}, _restore_ngrams(description, net, tensors) if net.context_length else None)
     empty = Snapshot(config, alphabet, parameters, np.zeros(0), lines=lines)
     if "network" not in description:
         return _restore_run(description, tensors, empty)
@@ -214,8 +214,8 @@ def _restore_run(description: dict[str, Any], tensors: dict[str, Array], empty: 
 
 def _restore_history(net: Architecture, batch: tuple[int, ...], tensors: dict[str, Array]) -> NDArray[np.int32]:
     """Return the last characters read, see `State`; they are removed from the other tensors."""
-    shape = (*batch, net.order)
-    codes: NDArray[Any] = tensors.pop("history") if net.order else np.zeros(shape, np.int32)
+    shape = (*batch, net.context_length)
+    codes: NDArray[Any] = tensors.pop("history") if net.context_length else np.zeros(shape, np.int32)
     is_read = (codes > 0).astype(np.int8)  # from some position on
     is_of_type = codes.dtype == np.int32 and codes.shape == shape
     if not is_of_type or codes.min(initial=0) < 0 or codes.max(initial=0) > net.K or (np.diff(is_read) < 0).any():

@@ -117,7 +117,7 @@ def check_format(path: Path, description: dict[str, Any]) -> None:
 def infer_config(alphabet: Alphabet, parameters: Parameters, masker: Masker | None) -> Config:
     """Return the settings that follow from a network without a run."""
     net, ngrams = parameters.architecture, parameters.ngrams
-    prior = {"ngram_order": net.order, "ngram_folds": 0, "ngram_min_count": ngrams.min_count} if ngrams else {}
+    prior = {"ngram_order": ngrams.order, "ngram_folds": 0, "ngram_min_count": ngrams.min_count} if ngrams else {}
     return Config(
         cell=net.cell,
         hidden_size=net.m,

@@ -59,7 +59,7 @@ class EngineComparison:
     """Whether position, update and epoch agree after the trajectory."""
     session: float
     """Largest absolute difference among the losses, logits, states, segment losses and, with an n-gram prior, its log q
-    and matched orders, of an inference session."""
+    and matched lengths, of an inference session."""
     same_text: bool
     """Whether sampling with the same random numbers generates the same characters and nearly the same final state, for
     one sequence and for several, with every sampling option."""
@@ -139,7 +139,7 @@ def check_engine(
     length = batch_size * (T * max(2, updates // 2) + 2)  # every batch row and every epoch leave a remainder
     text = np.random.RandomState(1).randint(0, K, length).astype(np.min_scalar_type(K - 1))
     windows = Windows(text, T, batch_size, cross_fit=True)
-    net = Architecture(K, m, cell, layers, ngram_order, 0 if lines else None)
+    net = Architecture(K, m, cell, layers, max(0, ngram_order - 1), 0 if lines else None)
     ngrams = count_ngrams(text, net.ngram_spec, folds=3, min_count=1)
     start = _initial_state(net, dtype, optimizer, batch_size, ngrams)
     errors = compare_gradients(engine, start, windows)

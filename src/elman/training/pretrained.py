@@ -91,7 +91,7 @@ class PretrainedModel:
 
         ngrams, alphabet = self.model.parameters.ngrams, data.corpus.alphabet
         spec = data.config.architecture(alphabet).ngram_spec
-        if ngrams is None or spec.order == 0:
+        if ngrams is None or spec.context_length == 0:
             return None
         before, after = match_characters(self.model.alphabet, alphabet)
         index = np.full(len(self.model.alphabet), spec.K - 1 if alphabet.has_unknown else spec.K)

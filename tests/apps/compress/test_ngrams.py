@@ -26,7 +26,7 @@ def texts() -> NDArray[np.int64]:
 
 
 def read(rows: NgramRows, x: NDArray[np.int64], unread: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Read characters x (R,), except in the row `unread`; return log q and the matched orders."""
+    """Read characters x (R,), except in the row `unread`; return log q and the matched lengths."""
     rows.reserve()
     read_ngrams(rows.arrays, x, np.arange(len(x)) != (-1 if unread is None else unread))
     return rows.arrays.log_q.copy(), rows.arrays.matched.copy()

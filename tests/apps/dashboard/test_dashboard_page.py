@@ -292,7 +292,7 @@ def test_an_unusual_run(browser: "Browser", tmp_path: Path) -> None:
     options = EXACT | {"layers": 2, "validation": 0.3, "max_updates": 73, "metrics_every": 1, "sample_every": 20}
     out = tmp_path / "<b>run<"
     corpus = Corpus.from_text(text, "<i>name</i>")
-    run = train(corpus, **options, ngram_order=2, validate_every=1, out=out)  # more validations than are marked
+    run = train(corpus, **options, ngram_order=3, validate_every=1, out=out)  # more validations than are marked
     with viewed(browser, [out]) as page:
         modes = "traces.slice(0, 2).map((trace) => trace.mode)"
         assert shown(page, modes) == ["lines", "lines"]

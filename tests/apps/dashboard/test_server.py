@@ -199,7 +199,7 @@ def test_a_directory_is_shown_as_the_training_was(corpus: Corpus, tmp_path: Path
     ("settings", "words"),
     [
         ({"cell": "gru", "layers": 2, "hidden_size": 5}, "GRU, hidden size 5, 2 layers"),
-        ({"hidden_size": 0, "ngram_order": 4}, "N-gram counts of order 4"),
+        ({"hidden_size": 0, "ngram_order": 5}, "N-gram counts of order 5"),
     ],
 )
 def test_the_network_is_described_in_words(settings: dict[str, Any], words: str) -> None:

@@ -33,7 +33,7 @@ WEIGHTS: dict[str, Any] = {"alpha": ALPHA, "beta": BETA}
 
 
 def train_model(seed: int = 1, **options: Any) -> Model:
-    options = {"max_updates": 20, "sample_every": 0, "ngram_order": 2, "dtype": "float64", "seed": seed} | options
+    options = {"max_updates": 20, "sample_every": 0, "ngram_order": 3, "dtype": "float64", "seed": seed} | options
     return train(elman.Corpus.from_text(LINES), **SMALL | options).model
 
 

@@ -26,7 +26,7 @@ def trained(**options: Any) -> Model:
 
 
 def test_two_equal_models_are_that_model() -> None:
-    model = trained(cell="gru", ngram_order=2)
+    model = trained(cell="gru", ngram_order=3)
     joined = ensemble([model, model])
     assert joined.score(TEXT).nats == pytest.approx(model.score(TEXT).nats, rel=SINGLE)
     assert joined.score(TEXT, adapt="counts").nats == pytest.approx(model.score(TEXT, adapt="counts").nats, rel=SINGLE)
@@ -43,7 +43,7 @@ def test_an_ensemble_is_compressed_with_saved_and_loaded(tmp_path: Path) -> None
 
 def test_the_order_of_lines_does_not_matter_to_a_prior() -> None:
     names = ["Ada", "Grace", "Edith", "Joan", "Mary", "Jean", "Betty", "Kay"]
-    options = OPTIONS | {"lines": True, "ngram_order": 2, "seq_length": 4}
+    options = OPTIONS | {"lines": True, "ngram_order": 3, "seq_length": 4}
     models = [train(elman.Corpus.from_text("\n".join(names)), **options, seed=seed).model for seed in (1, 2)]
     index = models[0].alphabet.encode("Ada\nKay")
     logits = [each.engine.session(each.parameters).logits(each.state.reshape(1), index[:, None])[0] for each in models]
@@ -76,7 +76,7 @@ def test_the_training_lines_are_those_of_all_models() -> None:
         ({"lines": True}, "must have the same kind of text: of models 1 and 2, 1 has continuous, 2 has independent"),
         ({"text": "abd"}, "must have the same alphabet: of models 1 and 2, 1 lacks 'd', 2 lacks 'c'"),
         ({"text": "acb"}, "must have the same alphabet: of models 1 and 2, they have the same characters in different"),
-        ({"ngram_order": 2}, "must have the same n-gram prior: train them on the same text"),
+        ({"ngram_order": 3}, "must have the same n-gram prior: train them on the same text"),
         ({"ngram_min_count": 1}, "must have the same n-gram prior: train them on the same text"),
     ],
 )
@@ -85,7 +85,7 @@ def test_models_that_cannot_be_joined(options: dict[str, Any], message: str) -> 
         texts = [elman.Corpus.from_text(each * 5) for each in ("abc", text)]
         models = [train(each, **OPTIONS | {"seq_length": 4}).model for each in texts]
     else:
-        models = [trained(ngram_order=3), trained(**{"ngram_order": 3} | options)]
+        models = [trained(ngram_order=4), trained(**{"ngram_order": 4} | options)]
     with pytest.raises(ElmanError, match=re.escape(f"the models of an ensemble {message}")):
         ensemble(models)
 

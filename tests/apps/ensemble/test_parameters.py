@@ -42,7 +42,7 @@ def make_members(
 def test_the_logits_are_the_weighted_sum(
     cell: str, layers: int, sizes: tuple[int, ...], with_prior: tuple[int, ...]
 ) -> None:
-    ngrams = count_ngrams(TEXT, NgramSpec(K, order=3))
+    ngrams = count_ngrams(TEXT, NgramSpec(K, context_length=3))
     members = make_members(cell, layers, sizes, [ngrams if n in with_prior else None for n in range(3)])
     joined = join_parameters([parameters for parameters, _ in members], WEIGHTS)
     state = bptt.begin_text(joined, join_states([state for _, state in members], joined.architecture))

@@ -71,11 +71,11 @@ def test_unknown_characters_count_as_in_eval(command: Command, run: Path, tmp_pa
 
 
 def test_the_prior_has_its_part_and_its_counts_are_no_units(command: Command, file: Path, tmp_path: Path) -> None:
-    settings: Any = {"cell": "lstm", "ngram_order": 3, "hidden_size": 5, "seq_length": 8, "sample_every": 0}
+    settings: Any = {"cell": "lstm", "ngram_order": 4, "hidden_size": 5, "seq_length": 8, "sample_every": 0}
     model = train(Corpus.from_text(TEXT[:2000]), out=tmp_path / "run", max_updates=20, **settings).model
     arguments = ("explain", tmp_path / "run", file, "--out", tmp_path / "page.html")
     figures = json.loads(command(*arguments, "--json").out)
-    assert (figures["units"], figures["ngram"]["order"]) == (2 * 5, 3)
+    assert (figures["units"], figures["ngram"]["order"]) == (2 * 5, 4)
     nats = model.score(file.read_text("utf-8")).nats_per_char
     assert figures["nats_per_char"] == pytest.approx(nats, rel=1e-5)
     gains = [figures["ngram"][f"{part}_nats_per_char"] for part in ("counting", "network")]

@@ -130,7 +130,7 @@ def test_its_arrays_are_those_of_the_explanation(nasty: ExplainPage) -> None:
 def test_the_arrays_of_a_prior_are_in_the_page(prior_page: ExplainPage) -> None:
     found, prior = Html(render_page(prior_page)), prior_page.explanation.prior
     assert prior is not None
-    assert json.loads(found.contents["#data"])["order"] == prior.order == 4
+    assert json.loads(found.contents["#data"])["order"] == prior.order == 5
     bits = unpacked(found, "prior-surprisal", "<u2")
     assert bits[0] == explain_page.NO_SURPRISAL
     np.testing.assert_array_equal(unpacked(found, "prior-matched", "u1"), prior.matched)
@@ -199,8 +199,8 @@ def test_the_summary_says_what_the_counts_of_a_prior_contribute(prior_page: Expl
     assert prior_page.explanation.prior is not None
     page, means = " ".join(render_page(prior_page).split()), prior_page.explanation.prior.means()
     metrics = prior_page.as_dict()["ngram"]
-    assert [*metrics] == ["order", *means, "bits_per_char", "mean_matched_order"]
-    assert (metrics["order"], metrics["nats_per_char"]) == (4, means["nats_per_char"])
+    assert [*metrics] == ["order", *means, "bits_per_char", "mean_matched_length"]
+    assert (metrics["order"], metrics["nats_per_char"]) == (5, means["nats_per_char"])
     assert f"counting alone <b>{metrics['bits_per_char']:.2f}</b>" in page
     assert f"counting contributes {means['counting_nats_per_char'] / np.log(2):.2f} bits" in page
     assert f"uniform guess takes {means['uniform_nats_per_char'] / np.log(2):.2f} bits" in page

@@ -151,7 +151,7 @@ def test_contributions_are_shapley_values(monkeypatch: pytest.MonkeyPatch, engin
     assert parameters.ngrams is not None
     assert math.isnan(found.surprisal[0])
     assert math.isnan(found.counting[0])
-    assert (found.order, found.matched[0]) == (ORDER, 0)
+    assert (found.order, found.matched[0]) == (ORDER + 1, 0)
     alone = parameters.with_arrays({**parameters, "alpha": 0 * parameters["alpha"]})
     log_q, matched, _ = ngrams.read(parameters.ngrams, made.state.history, indices)
     (both, _), (rest, _) = (bptt.logits(each, made.state, indices) for each in (parameters, alone))
@@ -164,7 +164,7 @@ def test_contributions_are_shapley_values(monkeypatch: pytest.MonkeyPatch, engin
         assert found.matched[t + 1] == matched[t]
     means = np.array([found.uniform, found.surprisal, found.counting, found.network])[:, 1:].mean(axis=1) * math.log(2)
     np.testing.assert_allclose([*found.means().values()], means, rtol=1e-5)
-    assert found.mean_matched_order == pytest.approx(found.matched[1:].mean())
+    assert found.mean_matched_length == pytest.approx(found.matched[1:].mean())
 
 
 @pytest.mark.parametrize("unknown", [[], [0, 0, 4, 9, 40, 80], [7]], ids=["none", "some", "one"])
@@ -196,7 +196,7 @@ def test_contributions_skip_unknown_characters() -> None:
 def test_without_known_characters_or_a_prior_there_are_no_contributions() -> None:
     made = random_prior_model(TEXT, order=ORDER)
     found = explain_prior(made, np.full(4, 99, np.uint8))
-    assert found.means()["counting_nats_per_char"] == found.mean_matched_order == 0
+    assert found.means()["counting_nats_per_char"] == found.mean_matched_length == 0
     made.parameters["alpha"][:] = 0
     for each, text in ((made, TEXT), (random_model("ab"), "abab")):
         assert explain_indices(each.engine, each.parameters, each.state, each.alphabet.encode(text)).prior is None

@@ -284,7 +284,7 @@ def test_a_submission_is_shown_beside_a_dense_curve(corpus: Corpus, tmp_path: Pa
         (TEXT, {"seeds": 0}, r"^seeds must be from 1 to 100 \(got 0\)$"),
         (TEXT, {"long_epochs": 0}, r"^long_epochs must be at least 1 \(got 0\)$"),
         (TEXT, {"lines": True}, r"^a report needs a network that reads running text: remove lines$"),
-        (TEXT, {"hidden_size": 0, "ngram_order": 3}, r"^a report needs a network .*: remove hidden_size=0$"),
+        (TEXT, {"hidden_size": 0, "ngram_order": 4}, r"^a report needs a network .*: remove hidden_size=0$"),
         (TEXT, {"sample_every": 0}, r"^a report shows samples .*: sample_every must be at least 1 \(got 0\)$"),
         ("ab" * 9, {}, r"needs more than 100 characters \(got 18 in 'text'\)"),
         ("ab" * 50, {}, r"needs more than 100 characters \(got 100 in 'text'\)"),

@@ -216,7 +216,7 @@ async def test_no_request_needs_a_kernel_that_is_not_compiled(monkeypatch: pytes
         return find(kernel, kinds)
 
     monkeypatch.setattr(Kernel, "find", record)
-    model = train(Corpus.from_text(TEXT), hidden_size=6, seq_length=T, ngram_order=2, max_updates=5).model
+    model = train(Corpus.from_text(TEXT), hidden_size=6, seq_length=T, ngram_order=3, max_updates=5).model
     used.clear()
     async with batching(model) as served:
         prepared = {*used}
@@ -296,7 +296,7 @@ LONG = "the rain went out on the wet and windy hill, and the lamp "
 
 
 def counting() -> Model:
-    return train(Corpus.from_text(TEXT + LONG), cell="gru", ngram_order=3, ngram_folds=2, **SMALL).model
+    return train(Corpus.from_text(TEXT + LONG), cell="gru", ngram_order=4, ngram_folds=2, **SMALL).model
 
 
 async def test_a_counted_prompt_changes_its_own_text_only() -> None:

@@ -39,7 +39,7 @@ VICTIM = {"model": NAME, "prompt": TEXT[:20], "max_tokens": 400, "seed": 5, "tem
 @cache
 def model() -> Model:
     """Return a model whose results do not depend on the batch, bit for bit: one of the compiled engine."""
-    return train(Corpus.from_text(TEXT), hidden_size=6, seq_length=T, ngram_order=2, max_updates=20).model
+    return train(Corpus.from_text(TEXT), hidden_size=6, seq_length=T, ngram_order=3, max_updates=20).model
 
 
 def list_arguments(document: dict[str, Any]) -> Iterator[tuple[str, str, set[float]]]:

@@ -39,7 +39,7 @@ def units(dtype: Dtype, n: float) -> float:
 @pytest.mark.parametrize("cell", COMPILED_CELLS)
 def test_every_array_begins_at_a_whole_vector(dtype: Dtype, cell: str) -> None:
     kind = np.dtype(dtype)
-    made = layout.make_layout(Architecture(7, 5, cell, 2, order=3), kind, 4)
+    made = layout.make_layout(Architecture(7, 5, cell, 2, context_length=3), kind, 4)
     s = made.sizes
     places = [*made.offsets.ravel(), s.V, s.c, s.alpha, s.V_forward, s.V_backward, s.c_padded, s.m_row, s.K_row]
     assert {int(place) % layout.row_multiple(kind) for place in places} == {0}

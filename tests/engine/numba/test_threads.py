@@ -48,7 +48,7 @@ def train(
     """Return the losses and the state after 20 updates by one plan; an epoch has fewer."""
     monkeypatch.setenv("NUMBA_NUM_THREADS", str(threads))
     monkeypatch.setattr(Timings, "choose", lambda self, plans: plan if plan in plans else plans[0])
-    ngrams = count_ngrams(TEXT, NgramSpec(K, ngram_order), 3)
+    ngrams = count_ngrams(TEXT, NgramSpec(K, max(0, ngram_order - 1)), 3)
     state = make_state(
         K, 100, 0.3, 400, dtype, batch_size=B, optimizer=optimizer, ngrams=ngrams, **({"cell": "gru"} | network)
     )
@@ -75,8 +75,8 @@ def train(
         {"optimizer": Optimizer(0.01, 1.0, "sgd", "norm", weight_decay=0.01), "pieces": (3, 1, 16)},
         {"optimizer": Optimizer(0.01, 1.0, "rmsprop"), "T": 1},
         {"optimizer": replace(ADAM, name="adamw", weight_decay=0.01), "B": 9, "pieces": (1, 19)},
-        {"optimizer": replace(MUON, weight_dropout=WeightDropout(0.3, 7)), "B": 9, "ngram_order": 3, "layers": 2},
-        {"optimizer": MUON, "cell": "lstm", "ngram_order": 2, "reset_at": 3, "threads": 3},
+        {"optimizer": replace(MUON, weight_dropout=WeightDropout(0.3, 7)), "B": 9, "ngram_order": 4, "layers": 2},
+        {"optimizer": MUON, "cell": "lstm", "ngram_order": 3, "reset_at": 3, "threads": 3},
         {"optimizer": MUON, "cell": "rnn", "threads": 4},
     ],
 )
@@ -162,7 +162,7 @@ class PausingQueue(threads.SimpleQueue):
         time.sleep(0.02)  # the other training submits its tasks
 
 corpus = elman.Corpus.from_text("to be or not to be " * 90)
-settings = {"preset": "reference", "cell": "gru", "hidden_size": 8, "batch_size": 64, "seq_length": 8, "ngram_order": 2}
+settings = {"preset": "reference", "cell": "gru", "hidden_size": 8, "batch_size": 64, "seq_length": 8, "ngram_order": 3}
 
 def train(number):
     threading.main_thread().join()

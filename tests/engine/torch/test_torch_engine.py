@@ -37,13 +37,13 @@ MUON = Optimizer(0.01, 1.0, "muon", "norm", dropout=VARIATIONAL, weight_dropout=
 NETWORKS: list[dict[str, Any]] = [
     {},
     {"cell": "rnn", "layers": 2, "batch_size": 3, "optimizer": ADAM},
-    {"cell": "gru", "ngram_order": 2},
-    {"cell": "gru", "layers": 2, "batch_size": 4, "optimizer": MUON, "ngram_order": 3},
+    {"cell": "gru", "ngram_order": 3},
+    {"cell": "gru", "layers": 2, "batch_size": 4, "optimizer": MUON, "ngram_order": 4},
     {"cell": "lstm", "batch_size": 2, "optimizer": Optimizer(0.01, 0.5, "sgd", dropout=VARIATIONAL)},
-    {"cell": "lstm", "layers": 3, "batch_size": 3, "ngram_order": 1},
+    {"cell": "lstm", "layers": 3, "batch_size": 3, "ngram_order": 2},
 ]
 CORPUS = Corpus.from_text("Wer reitet so spät durch Nacht und Wind? Es ist der Vater mit seinem Kind. " * 6)
-GRU = EXACT | {"engine": "torch", "cell": "gru", "layers": 2, "batch_size": 3, "ngram_order": 2, "dropout": 0.2}
+GRU = EXACT | {"engine": "torch", "cell": "gru", "layers": 2, "batch_size": 3, "ngram_order": 3, "dropout": 0.2}
 FLOAT32 = GRU | {"dtype": "float32"}
 MIXED = FLOAT32 | {"mixed_precision": True}
 

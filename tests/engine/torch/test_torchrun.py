@@ -21,7 +21,7 @@ pytest.importorskip("torch")
 
 TEXT = "Wer reitet so spät durch Nacht und Wind? Es ist der Vater mit seinem Kind. " * 6
 OPTIONS = EXACT | {
-    "engine": "torch", "device": "cpu", "cell": "gru", "layers": 2, "batch_size": 3, "ngram_order": 2, "dropout": 0.2,
+    "engine": "torch", "device": "cpu", "cell": "gru", "layers": 2, "batch_size": 3, "ngram_order": 3, "dropout": 0.2,
     "dropout_kind": "plain", "optimizer": "sgd", "grad_clip_mode": "norm", "ema_decay": 0.9, "validation": 0.2,
 }  # fmt: skip
 """Three rows for two processes."""

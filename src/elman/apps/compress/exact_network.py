@@ -34,7 +34,7 @@ class Weights(NamedTuple):
     """
 
     theta: Floats
-    alpha: Floats  # (n + 1,): of the n-gram prior of order n; a single zero without one
+    alpha: Floats  # (n + 1,): of the n-gram prior, by matched length; a single zero without one
     net: Architecture
 
 
@@ -151,7 +151,7 @@ def round_weights(parameters: Parameters) -> Weights:
         raise ElmanError(f"files cannot be compressed with cell {net.cell!r}")
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
     theta = [parameters[name].T.astype(np.float32).reshape(-1) for name in [*names, "V", "c"]]
-    alpha = parameters["alpha"].astype(np.float32) if net.order else np.zeros(1, np.float32)
+    alpha = parameters["alpha"].astype(np.float32) if net.context_length else np.zeros(1, np.float32)
     return Weights(np.concatenate(theta), alpha, net)
 
 

@@ -1,6 +1,6 @@
 """Model mixing: one distribution from several predictors, with weights that are learned while coding.
 
-R  rows: substreams coded in lockstep      K  alphabet size      j  matched order of the n-gram prior
+R  rows: substreams coded in lockstep      K  alphabet size      j  matched length of the n-gram prior
 
 Geometric (logistic) mixing, after Mattern (2012): probabilities are multiplied, each to the power of its weight. In
 logits, for every row with the characters x_{t-2}, x_{t-1} before the one to predict::
@@ -63,7 +63,7 @@ def second_row(second, K, before, last):
 
 @exact
 def mix_rows(mixture, inputs, matches, mixed):
-    """Set `mixed` (R, K) to the logits o of (1), given a and log q (R, K) and the matched orders (R,)."""
+    """Set `mixed` (R, K) to the logits o of (1), given a and log q (R, K) and the matched lengths (R,)."""
     a, log_q, matched = inputs
     by_order, by_last, first, second = mixture.by_order, mixture.by_last, mixture.first, mixture.second
     before, last, predicted, ranges = mixture.before, mixture.last, matches.predicted, matches.ranges

@@ -1,6 +1,6 @@
 """What predicts the symbols of a text that is coded, and the steps of coding, which an encoder and a decoder share.
 
-R  rows: substreams coded in lockstep      K  alphabet size; symbol K is the escape      n  order of the n-gram prior
+R  rows: substreams coded in lockstep      K  alphabet size; symbol K is the escape      n  context length of the prior
 
 At each step the next symbol of every row is predicted and coded; then the model learns from the characters and reads
 them. An escape, as in PPM, announces a byte that is not part of a character of the alphabet. Its probability is
@@ -77,7 +77,7 @@ class NgramArrays(NamedTuple):
     folds: Ints  # (R,)
     log_q: Floats  # (R, K)
     flat: Floats  # (R K,): the same numbers
-    matched: Ints  # (R,): matched orders
+    matched: Ints  # (R,): matched lengths
     workspace: Workspace
 
 
@@ -121,12 +121,13 @@ class NgramRows:
 
 
 def _make_arrays(table: Table, added: Added, R: int, K: int) -> NgramArrays:
-    (bases, extras), log_q = make_nodes(R, table.order), np.zeros((R, K), np.float32)
-    histories, room, matched = np.zeros((R, table.order), np.int32), np.zeros(1, np.int64), np.zeros(R, np.int64)
+    (bases, extras), log_q = make_nodes(R, table.context_length), np.zeros((R, K), np.float32)
+    histories, room = np.zeros((R, table.context_length), np.int32), np.zeros(1, np.int64)
+    matched = np.zeros(R, np.int64)
     find_row_nodes(table, added, histories, bases, extras)
     return NgramArrays(
         table, added, False, room, histories, bases, extras, np.full(R, table.folds, np.int64), log_q,
-        log_q.reshape(-1), matched, make_workspace(K, table.order),
+        log_q.reshape(-1), matched, make_workspace(K, table.context_length),
     )  # fmt: skip
 
 

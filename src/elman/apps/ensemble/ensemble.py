@@ -88,7 +88,7 @@ def _check_models(models: Iterable[Model]) -> list[Model]:
     for prior, next_prior in pairwise(model.parameters.ngrams for model in models if model.parameters.ngrams):
         tensors, next_tensors = ngram_tensors(prior), ngram_tensors(next_prior)
         is_same = all(np.array_equal(next_tensors[name], array) for name, array in tensors.items())
-        if prior.order != next_prior.order or not is_same:
+        if prior.context_length != next_prior.context_length or not is_same:
             has_networks = all(model.parameters.architecture.m for model in models)
             without = f", or with {option.ngram_order:0}" if has_networks else ""
             raise ElmanError(
@@ -153,7 +153,8 @@ def join_parameters(members: Sequence[Parameters], weights: Sequence[float]) -> 
     ngrams = with_prior[0][1].ngrams if with_prior else None
     if with_prior:
         arrays["alpha"] = _weighted_sum(with_prior, "alpha")
-    net = net._replace(m=sum(member.architecture.m for member in members), order=ngrams.order if ngrams else 0)
+    context_length = ngrams.context_length if ngrams else 0
+    net = net._replace(m=sum(member.architecture.m for member in members), context_length=context_length)
     arrays = {name: array.astype(members[0]["V"].dtype) for name, array in arrays.items()}
     return Parameters(net, arrays, ngrams)
 

@@ -82,7 +82,7 @@ def explain(
         show_metrics(read | {name: value for name, value in metrics.items() if name not in omitted})
         if page.explanation.prior is not None:
             means, show_unit = metrics["ngram"], "{:.4f} nats/char".format
-            rows = {"order": means["order"], "mean matched order": f"{means['mean_matched_order']:.2f} characters"}
+            rows = {"order": means["order"], "mean matched length": f"{means['mean_matched_length']:.2f} characters"}
             rows["a uniform guess"] = show_unit(means["uniform_nats_per_char"])
             rows["counting alone"] = show_unit(means["nats_per_char"])
             for part, name in (("counting", "counting"), ("the network", "network")):

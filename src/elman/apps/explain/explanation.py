@@ -70,7 +70,7 @@ class PriorExplanation:
     """(N,): -log2 q of the n-gram model alone; NaN for the first known character, which nothing precedes."""
     counting: Floats
     network: Floats  # (N,): the contributions (1) and (2); NaN for the first known character and for unknown ones
-    matched: NDArray[np.uint8]  # (N,): the matched order; 0 where there is none
+    matched: NDArray[np.uint8]  # (N,): the matched length; 0 where there is none
     uniform: Floats  # (N,): the surprisal of a uniform guess; NaN for the first known character
 
     def means(self) -> dict[str, float]:
@@ -82,8 +82,8 @@ class PriorExplanation:
         return {name: bits * math.log(2) for name, bits in zip(names, means, strict=True)}
 
     @property
-    def mean_matched_order(self) -> float:
-        """Mean matched order of the known characters predicted."""
+    def mean_matched_length(self) -> float:
+        """Mean matched length of the known characters predicted."""
         return _mean_of_numbers(np.where(np.isnan(self.counting), np.float32(np.nan), self.matched))
 
 
@@ -152,7 +152,7 @@ def _record(
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8], Indices, Floats, QuantizedActivations]:
     """Read a text (N,) from a state, its known characters only."""
     # Return the R costs of each character in nats (R, N), see `_predict`, NaN where it is the first or unknown; the
-    # matched orders (N,), 0 there; the most likely characters and their probabilities; and the activations.
+    # matched lengths (N,), 0 there; the most likely characters and their probabilities; and the activations.
     network, known, state = parameters.architecture, np.flatnonzero(indices < len(parameters["c"])), initial.reshape(1)
     N, n, K, D = len(indices), len(known), network.K, network.state_size
     C, R = min(CANDIDATES, K), 4 if parameters.prior.model else 1
@@ -165,12 +165,12 @@ def _record(
         spool.append(np.repeat(quantize(state.recurrent, is_bounded), times[0], axis=0))
         for start in range(0, n, step):
             after = slice(start + 1, start + step + 1)
-            log_p, orders, states = _predict(session, parameters, state, indices[known[start : start + step]])
+            log_p, lengths, states = _predict(session, parameters, state, indices[known[start : start + step]])
             top, top_log_p = top_k(log_p[:, 0] - penalty, C)
             candidates[after], probabilities[after] = top, np.exp(top_log_p)
             following = known[after]
             nats[:, following] = -log_p[np.arange(len(following)), :, indices[following]].T
-            matched[following] = orders[: len(following)]
+            matched[following] = lengths[: len(following)]
             spool.append(np.repeat(quantize(states.recurrent, is_bounded), times[after], axis=0))
             state = states.select(slice(-1, None))
         quantized = spool.array().reshape(N, D)
@@ -189,7 +189,7 @@ def _contributions(nats: NDArray[np.float64], K: int) -> tuple[Floats, Floats]:
 def _predict(
     session: InferenceSession, parameters: Parameters, state: State, x: Indices
 ) -> tuple[Array, NDArray[np.intp], State]:
-    """Read x (n,); return R log-probabilities after each character, the matched orders and the states."""
+    """Read x (n,); return R log-probabilities after each character, the matched lengths and the states."""
     # The log-probabilities (n, R, K) are log p and, with an n-gram prior, log q, log softmax(alpha_j log q) and log
     # softmax(V h + c).
     logits, after = session.logits(state, x[:, None])

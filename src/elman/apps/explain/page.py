@@ -149,7 +149,7 @@ class ExplainPage:
             results["unknown_chars"] = self.num_unknown
         if prior is not None:
             means = prior.means() | {"bits_per_char": prior.means()["nats_per_char"] / math.log(2)}
-            results["ngram"] = {"order": prior.order, **means, "mean_matched_order": prior.mean_matched_order}
+            results["ngram"] = {"order": prior.order, **means, "mean_matched_length": prior.mean_matched_length}
         features = [
             {"name": each.feature.name, "measure": "auc" if each.feature.is_binary else "rank_correlation"}
             | {"best": [self.describe_score(score) for score in each.best]}
@@ -192,7 +192,7 @@ def summarize_prior(prior: PriorExplanation) -> dict[str, float]:
     total = max(0.0, counting) + max(0.0, network)
     percent = 100 * max(0.0, counting) / total if total else 50.0
     means = {"alone": alone, "counting": counting, "network": network, "percent": percent}
-    return means | {"order": prior.order, "uniform": uniform, "matched": prior.mean_matched_order}
+    return means | {"order": prior.order, "uniform": uniform, "matched": prior.mean_matched_length}
 
 
 def render_lines(text: str, symbols: Mapping[str, tuple[str, str]]) -> Markup:

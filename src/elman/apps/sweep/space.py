@@ -83,7 +83,7 @@ def default_space(preset: str, options: Mapping[str, Any]) -> Space:
         return list(dict.fromkeys(max(1, round(size * factor)) for factor in factors))
 
     if config.is_counts_only:  # a count of 1 would store the text
-        space: Space = {"ngram_order": {"low": 2, "high": 15}, "ngram_min_count": {"low": 2, "high": 5}}
+        space: Space = {"ngram_order": {"low": 3, "high": 16}, "ngram_min_count": {"low": 2, "high": 5}}
     else:
         rate = config.learning_rate
         space = {"learning_rate": {"low": rate / 4, "high": rate * 4, "log": True}}

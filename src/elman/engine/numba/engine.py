@@ -83,7 +83,7 @@ class NumbaEngine:
                 NumbaEngine().session(state.parameters).generate(start, x[0], np.zeros((1, 1)), [SamplingParams()])
             if net.m and validates:
                 self.session(state.parameters).losses(start, x, x)
-        if net.order:
+        if net.context_length:
             kernels += reading_kernels(state.parameters["V"].dtype)
         start_compiling(kernels)
 

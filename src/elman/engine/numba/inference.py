@@ -192,7 +192,7 @@ def _compute_logits(thread, groups, batches, no_dropout):
     for g in range(thread.rank, len(batches.rows), thread.size):
         workspace, prior = select_workspace(groups.workspaces, g), select_prior(groups.priors, g)
         R, x = batches.rows[g], batches.indices[0, g]
-        if net.sizes.order > 0:
+        if net.sizes.context_length > 0:
             read_prior(net.sizes, prior, x, batches.folds[0, g], T, R)
         call_pointer(groups.forward, (net, workspace, prior.values, Window(x, T, R, no_dropout), alone))
 
@@ -229,7 +229,7 @@ def _score_segments(thread, groups, batches, segments, no_dropout, results):
                         # After its end a segment is padded with its last character, whose losses are ignored.
                         x[slot, t * rows + r] = text[at + min(t, last)]
                         y[slot, t * rows + r] = text[at + min(t, last) + 1]
-                if sizes.order > 0:
+                if sizes.context_length > 0:
                     read_prior(sizes, prior, x[slot], folds, steps, rows)
                 window = Window(x[slot], steps, rows, no_dropout)
                 run_window(groups, workspace, prior.values, window, y[slot], False, alone)
@@ -264,7 +264,7 @@ def _generate(thread, groups, batches, sampling, no_dropout):
         for r in range(R):
             prior.values.weights[r] = sampling_params[NGRAM_WEIGHT, first + r]
         for n in range(len(uniforms)):
-            if sizes.order > 0:
+            if sizes.context_length > 0:
                 read_prior(sizes, prior, x, folds, 1, R)
             call_pointer(groups.forward, (net, workspace, prior.values, Window(x, 1, R, no_dropout), alone))
             carry_state(1, R, sizes, workspace, alone)

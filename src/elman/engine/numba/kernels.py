@@ -358,7 +358,7 @@ def forward(net, workspace, prior, window, thread):
             last - first, sizes.m, K_row, entire(K_row), workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
-    if sizes.order > 0:
+    if sizes.context_length > 0:
         add_prior(net.theta, sizes, workspace.g, prior, first, last, R)
 
 
@@ -382,7 +382,7 @@ def backward(net, workspace, prior, window, thread):
         ),
     )  # fmt: skip
     _sum_columns(workspace.gradient, sizes.c + column, workspace.g, column, K_row, rows, last - first, workspace.zeros)
-    if sizes.order > 0 and thread.rank == 0:
+    if sizes.context_length > 0 and thread.rank == 0:
         compute_alpha_gradient(sizes, workspace, prior, rows)
     call_pointer(
         workspace.pointers.multiply,

@@ -55,7 +55,7 @@ class Sizes(NamedTuple):
     V_forward: int  # … in packed …
     V_backward: int
     c_padded: int  # … and in added
-    order: int  # n of the n-gram prior, or 0
+    context_length: int  # n of the n-gram prior, or 0
     reset_at: int  # the character before which the state is reset, or -1
 
 
@@ -102,7 +102,7 @@ def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int, pairs: b
         offsets[layer, B] = theta.allocate(input_blocks * m_row)
         offsets[layer, D] = theta.allocate(m_row)
     c = theta.allocate(K_row)
-    alpha = theta.allocate(network.order + 1 if network.order else 0)
+    alpha = theta.allocate(network.context_length + 1 if network.context_length else 0)
     packed, added = _OffsetAllocator(unit), _OffsetAllocator(unit)
     for layer in range(network.layers):
         for column in (W_FORWARD, W_BACKWARD):
@@ -118,7 +118,7 @@ def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int, pairs: b
     sizes = Sizes(
         network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, cell.blocks,
         cell.state_vectors, cell.has_recurrent_bias, gates_row, vectors * lanes,
-        V, c, alpha, V_forward, V_backward, c_padded, network.order,
+        V, c, alpha, V_forward, V_backward, c_padded, network.context_length,
         -1 if network.reset_at is None else network.reset_at,
     )  # fmt: skip
     return Layout(cell, sizes, offsets, matrix_size, theta.size, packed.size, added.size)
@@ -159,8 +159,8 @@ def views(layout: Layout, flat: Array) -> Arrays:
             arrays["d" + name] = rows(offset[D], 1)
     arrays["V"] = rows(s.V, 1, s.K_row)[:, : s.K]
     arrays["c"] = flat[s.c :][None, : s.K]
-    if s.order:
-        arrays["alpha"] = flat[s.alpha :][None, : s.order + 1]
+    if s.context_length:
+        arrays["alpha"] = flat[s.alpha :][None, : s.context_length + 1]
     return arrays
 
 

@@ -1,6 +1,6 @@
 """The n-gram prior of batched kernels: what is read of it, and what it adds to the logits and gradients.
 
-T, R   steps and batch rows of a group's window         n  order of the n-gram model
+T, R   steps and batch rows of a group's window         n  length of its longest context
 K_row  size of the alphabet, padded
 """
 
@@ -30,7 +30,7 @@ class PriorValues(NamedTuple):
     """What the n-gram prior adds to the logits of one group of batch rows."""
 
     is_on: bool  # whether it takes part in the logits
-    matched: NDArray[np.int64]  # (T, R): the matched orders
+    matched: NDArray[np.int64]  # (T, R): the matched lengths
     log_q: Array  # (T, R, K_row)
     weights: Array  # (R,): factors of alpha, 1 unless text is sampled
 
@@ -55,7 +55,7 @@ class PriorWorkspace(NamedTuple):
 
 def make_priors(sizes: Sizes, is_on: bool, groups: int, T: int, R: int, dtype: np.dtype[np.floating]) -> PriorWorkspace:
     """Return the workspaces of all groups, each for up to T steps of R rows, without a model."""
-    steps, n = T * R if sizes.order else 0, sizes.order
+    steps, n = T * R if sizes.context_length else 0, sizes.context_length
     bases, extras = make_nodes(R, n, groups)
     return PriorWorkspace(
         table=empty_table(),
@@ -97,7 +97,7 @@ def restart_history(prior, r, history):
 
 @inlined
 def read_prior(sizes, prior, indices, folds, T, R):
-    """Read the characters `indices` (T R,) of a window with the n-gram model: log q and matched orders are left there.
+    """Read the characters `indices` (T R,) of a window with the n-gram model: log q and matched lengths are left there.
 
     `folds` (T R,) are left out of the counts. A prior that is off only gets the history.
     """
@@ -135,9 +135,9 @@ def add_prior(theta, sizes, g, prior, first, last, R):
 
 @inlined
 def compute_alpha_gradient(sizes, workspace, prior, rows):
-    """Add the products of dL/do and log q to dalpha of the matched orders."""
+    """Add the products of dL/do and log q to dalpha of the matched lengths."""
     gradient = workspace.gradient
-    for j in range(sizes.order + 1):
+    for j in range(sizes.context_length + 1):
         gradient[sizes.alpha + j] = 0
     for row in range(rows if prior.is_on else 0):
         start = row * sizes.K_row

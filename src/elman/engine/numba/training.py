@@ -234,7 +234,7 @@ def run_groups(thread, groups, batches, n, masks, weight_masks, mask, is_trainin
                 set_state(T, R, sizes, workspace, worker, workspace.zeros, workspace.zeros, 0, 0, 0)
                 if worker.rank == 0:
                     prior.history[:], prior.bases[:, 0] = 0, NONE
-            if sizes.order > 0 and worker.rank == 0:
+            if sizes.context_length > 0 and worker.rank == 0:
                 read_prior(
                     sizes, prior, batches.indices[n, g], batches.folds[n, g], T, R
                 )  # fmt: skip

@@ -127,7 +127,7 @@ class BatchedNetwork:
         self.workspaces = self._make_workspaces()
         self.passes = self._find_passes()
         self.workspaces = self.workspaces._replace(pointers=self.passes.pointers)
-        if s.order:
+        if s.context_length:
             self.priors = self.priors._replace(read=prior_pointer(self.priors))
         self._window: dict[tuple[int, int, int], Batches] = {}
         self._packed: dict[int, Packed] = {}  # the arguments of the last run, most of which are those of the next

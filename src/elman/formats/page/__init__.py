@@ -113,7 +113,7 @@ def _list_facts(info: ModelInfo, license: str, ngrams: NgramModel | None, weight
     else:
         which = f"those that occur at least {ngrams.min_count} times. {absent}"
         which = which if ngrams.min_count > 1 else "all of them, from which the text can be read."
-        contents += f", and how often strings of up to {ngrams.order + 1} characters occur in the text: {which}"
+        contents += f", and how often strings of up to {ngrams.order} characters occur in the text: {which}"
     facts = {
         "Trained on": text and f"{text.name}, {text.chars:,} characters",
         "Validation loss": loss and f"{loss:.3f} nats per character",

@@ -8,7 +8,7 @@
     beam = [part[[0, 0]] for part in state]          # two copies, which model.step(beam, "au") continues
 
 K  characters in the alphabet    m  hidden units of a layer    B  texts that are read at the same time
-n  order of the n-gram prior: the length of the longest context
+n  length of the longest context of the n-gram prior
 
 The arrays of the model end this file. `Model("network.npz")` reads those of a file that Elman exported to npz.
 """
@@ -122,7 +122,7 @@ class Model:
 
 
 class NgramPrior:
-    """How often strings of up to n + 1 characters occur, smoothed by Kneser and Ney's method (1995).
+    """How often strings of up to n + 1 characters, its order, occur, smoothed by Kneser and Ney's method (1995).
 
     The strings are a trie: node 0 is the empty one, and the children of a node have one more character at the end.
     Nodes are numbered by length, those of a length in the order of their strings. Let q_o be the distribution after a
@@ -132,7 +132,7 @@ class NgramPrior:
     """
 
     def __init__(self, arrays, model, order, nodes, contexts, **_):
-        self.K, self.n, self.feed = len(model.alphabet), order, model.feed
+        self.K, self.n, self.feed = len(model.alphabet), order - 1, model.feed
         width = max(1, (self.K - 1).bit_length())
         strings = unpack(arrays["ngrams.strings"], width + 4, nodes - 1)  # the last character, and the code of a count
         is_end = unpack(arrays["ngrams.children"], 1, nodes - 1 + contexts)  # a 0 for each child of a context, then a 1
@@ -147,7 +147,7 @@ class NgramPrior:
         counts = np.array([*range(8), *(m << e for e in range(31) for m in range(8, 16))])[codes]
         w, others = counts[: nodes - 1], counts[nodes - 1 :]  # others: of the strings that are not in the table
         lengths = np.zeros(nodes, int)
-        for _ in range(order + 1):
+        for _ in range(order):
             lengths[1:] = lengths[parents] + 1
         D = find_discounts(arrays["ngrams.histogram"])[lengths[parents], np.minimum(w, 3) - 1]
         total = np.maximum(np.bincount(parents, w, contexts) + others, 1)
@@ -168,16 +168,16 @@ class NgramPrior:
         return np.hstack([np.zeros((len(x), 1), int), children])
 
     def predict(self, nodes):
-        """Return log q (B, K) after the longest context that has children, and its length, the matched order (B,)."""
+        """Return log q (B, K) after the longest context that has children, and its length, the matched length (B,)."""
         q, matched = np.full((len(nodes), self.K), 1 / self.K), np.zeros(len(nodes), int)
         for row, contexts in enumerate(nodes):
-            for order, node in enumerate(contexts):
+            for o, node in enumerate(contexts):
                 if not 0 <= node < len(self.first) - 1 or self.first[node] == self.first[node + 1]:
                     break
                 children = slice(self.first[node], self.first[node + 1])
                 q[row] *= self.rest[node]
                 q[row, self.symbols[children]] += self.share[children]
-                matched[row] = order
+                matched[row] = o
         return np.log(np.maximum(q, 1e-7)), matched
 
 

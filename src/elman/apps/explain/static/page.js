@@ -120,8 +120,8 @@ function showPosition(n) {
 /** Return what counting alone predicts at a position in words; null where nothing precedes, or the character is unknown. */
 function describeCounting(n) {
   if (n === arrays.firstKnown || !isKnown(n)) return null;
-  const bits = arrays["prior-surprisal"][n] / STEPS_PER_BIT, order = arrays["prior-matched"][n];
-  const context = order === 0 ? "no context known" : `longest context known: ${formatCharacters(order)}`;
+  const bits = arrays["prior-surprisal"][n] / STEPS_PER_BIT, matched = arrays["prior-matched"][n];
+  const context = matched === 0 ? "no context known" : `longest context known: ${formatCharacters(matched)}`;
   return `Counting alone ${formatPercent(2 ** -bits)}, ${bits.toFixed(2)} bits; ${context}`;
 }
 

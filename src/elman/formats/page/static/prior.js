@@ -33,7 +33,7 @@ export class NgramPrior {
   /** `discounts` has a row of three per length of context; the arrays of the table are words of 32 bits. */
   constructor({ order, nodes, contexts, discounts, resetAt, K }, { strings, rests, children, large }) {
     this.symbolBits = Math.max(1, 32 - Math.clz32(K - 1));
-    Object.assign(this, { K, order, contexts, resetAt, logQ: new Float32Array(K), q: new Float64Array(K) });
+    Object.assign(this, { K, contextLength: order - 1, contexts, resetAt, logQ: new Float32Array(K), q: new Float64Array(K) });
     const mask = 2 ** this.symbolBits - 1, codes = unpack(large.values, 8, large.values.length * 4 - 8);
     let read = 0;
     const decode = (code) => (code === LARGE ? codes[read++] : code);
@@ -43,7 +43,7 @@ export class NgramPrior {
     this.firsts = findFirstChildren(children.values, contexts);
     /** What the discounts leave of the weight of each code, by length of context. */
     this.kept = discounts.map((row) => COUNTS.map((count) => Math.max(count - (count && row[Math.min(count, 3) - 1]), 0)));
-    this.bases = new Int32Array(order + 1); // the nodes of the contexts that end the text, by length
+    this.bases = new Int32Array(order); // the nodes of the contexts that end the text, by length
   }
 
   /** Start a text, which follows a line feed if the state is reset there. */
@@ -54,7 +54,7 @@ export class NgramPrior {
   }
 
   append(x) {
-    for (let o = this.order - 1; o >= 0; o--) {
+    for (let o = this.contextLength - 1; o >= 0; o--) {
       this.bases[o + 1] = o > 0 && x === this.resetAt ? NONE : this.findChild(this.bases[o], x);
     }
   }
@@ -72,12 +72,12 @@ export class NgramPrior {
     return low < end && (this.strings[low - 1] & mask) === x ? low : NONE;
   }
 
-  /** Set `logQ` to log q after what was appended, and return the matched order. */
+  /** Set `logQ` to log q after what was appended, and return the matched length. */
   predict() {
     const { K, q, logQ, strings, firsts, rests, symbolBits } = this, mask = 2 ** symbolBits - 1;
     let matched = 0;
     q.fill(1 / K);
-    for (let o = 0; o <= this.order; o++) {
+    for (let o = 0; o <= this.contextLength; o++) {
       const base = this.bases[o];
       if (base < 0 || base >= this.contexts || firsts[base] === firsts[base + 1]) break;
       const kept = this.kept[o];
