@@ -3,7 +3,9 @@
 import json
 import math
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 import elman
 from elman.errors import ElmanError
+from elman.formats import exchange
 from elman.model.loading import fingerprint
 from elman.storage.tensors import read_description
 from elman.text import Corpus
@@ -77,6 +80,14 @@ def test_the_metadata_is_that_of_the_hub(folder: Path, run: Path) -> None:
     assert "hf://OWNER/it-s-a-model-\n" in text  # a name that the Hub accepts
     assert f"`my novel: \N{PILE OF POO}.txt`, {len(TEXT) * 3} characters" in text
     assert "strings of at most 3 characters\nthat occur at least 2 times in it" in text
+
+
+def test_a_run_whose_time_has_a_year_of_five_digits(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems have such times."""
+    later = SimpleNamespace(fromtimestamp=lambda seconds: date.fromtimestamp(seconds + 3e11))
+    monkeypatch.setattr(exchange, "date", later)
+    found, when = exchange._find_record(run)
+    assert (found is None, when) == (False, None)
 
 
 def test_huggingface_hub_reads_the_metadata(folder: Path) -> None:

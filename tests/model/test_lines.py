@@ -138,6 +138,11 @@ def test_the_line_feed_of_a_piped_prompt_does_not_end_the_line(
         (2, {"max_length": 0}, "max_length must be at least 1"),
         (2, {"min_length": 2.5}, "min_length must be an integer"),
         (2, {"max_length": 2, "prompt": "dora"}, r"the prompt is longer than max_length=2 \(got 4\)"),
+        (
+            2,
+            {"min_length": 5, "length": 4, "prompt": "a"},
+            "min_length must be less than the length of a prompt of 1 and 4",
+        ),
         (["a", "b"], {"unique": True}, "count must be an integer with unique"),
         (1, {"unique": True, "temperature": -1}, "temperature must be at least 0"),
     ],

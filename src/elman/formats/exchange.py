@@ -219,7 +219,10 @@ def _find_record(path: Path) -> tuple[TextRecord | None, date | None]:
     manifest = RunDirectory(folder).manifest_if_valid()
     if manifest is None:
         return None, None
-    return manifest.corpus, date.fromtimestamp((folder / MANIFEST).stat().st_mtime)
+    try:
+        return manifest.corpus, date.fromtimestamp((folder / MANIFEST).stat().st_mtime)
+    except (OSError, ValueError, OverflowError):  # the file is gone, or its year has five digits
+        return manifest.corpus, None
 
 
 def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:

@@ -76,8 +76,14 @@ class LineFilter:
             raise ElmanError(f"the prompt is longer than {option.max_length:{longest}} (got {len(self.prefix)})")
 
     def limit(self, length: int) -> int:
-        """Return how many characters to draw: with a maximum length, no more than show that a line is too long."""
-        longest = self.limits.max_length
+        """Return how many characters to draw: with a maximum length, no more than show that a line is too long.
+
+        Raises `ElmanError` if no line ends within `length` characters after the minimum length.
+        """
+        shortest, longest = self.limits.min_length, self.limits.max_length
+        if shortest and len(self.prefix) + length <= shortest:  # the last character is the line feed
+            reached = f"a prompt of {len(self.prefix):,} and {length:,} generated characters"
+            raise ElmanError(f"{option.min_length} must be less than the length of {reached} (got {shortest:,})")
         return length if longest is None else min(length, longest - len(self.prefix) + 1)
 
     def accepts(self, text: str) -> bool:

@@ -20,7 +20,7 @@ from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import MANIFEST, open_loggers, optional_loggers
 from elman.runs.snapshot import Snapshot
 from elman.storage import exists, is_directory
-from elman.storage.files import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
+from elman.storage.files import remove_abandoned, replace_file, replace_files, suggest_write_remedy, sync_directory
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -65,8 +65,7 @@ class DirectoryLock:
                     sync_directory(self.directory.parent)
             lock.acquire()
             self._file = self._identify()
-            for partial in self.directory.glob(f".*{PARTIAL_SUFFIX}"):  # of a process that was killed while writing
-                partial.unlink(missing_ok=True)
+            remove_abandoned(self.directory, is_locked=True)
         except Timeout:
             locked = f"{quote(self.directory)} is locked, another process is writing to it"
             raise LockedError(f"{locked}; wait until that ends or choose another {option.out}") from None

@@ -69,7 +69,7 @@ def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = (),
     """
     partials = {path: path.parent / f".elman-{os.getpid()}-{secrets.token_hex(4)}{PARTIAL_SUFFIX}" for path in contents}
     for directory in {path.parent for path in contents}:
-        _remove_abandoned(directory)
+        remove_abandoned(directory)
     try:
         for path, partial in partials.items():
             with _report_errors(path, place), partial.open("xb") as file:  # with the permissions of any new file
@@ -92,16 +92,24 @@ def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = (),
                 partial.unlink()
 
 
-def _remove_abandoned(directory: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote to a directory."""
+def remove_abandoned(directory: Path, *, is_locked: bool = False) -> None:
+    """Remove the temporary files of processes that were killed while they wrote to a directory.
+
+    One that has the number of this process is removed if this process alone may write there: in a container, every
+    process may have the same number.
+    """
     if os.name != "posix":  # elsewhere the signal would end the process
         return
     for path in directory.glob(f".elman-*{PARTIAL_SUFFIX}"):
         with suppress(OSError, ValueError, OverflowError):  # another may have removed it; it may have any name
+            number = int(path.name.split("-")[1])
             try:
-                os.kill(int(path.name.split("-")[1]), 0)
+                os.kill(number, 0)
             except ProcessLookupError:
                 path.unlink()
+            else:
+                if is_locked and number == os.getpid():
+                    path.unlink()
 
 
 def _pieces(data: Data) -> Iterable[bytes | memoryview]:

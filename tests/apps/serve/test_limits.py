@@ -18,9 +18,11 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
 from apps.serve.test_batcher import batching, begin, finished, prepare
 from elman.apps.serve.app import describe_app
+from elman.apps.serve.requests import CompletionRequest, create_request_types
 from elman.apps.serve.responses import APIError
 from elman.apps.serve.sequence import GenerationJob
 from elman.apps.serve.settings import Settings
@@ -93,6 +95,17 @@ def test_every_number_has_limits() -> None:
     for number in numbers:
         assert {"minimum", "exclusiveMinimum"} & number.keys(), number
         assert {"maximum", "exclusiveMaximum"} & number.keys(), number
+
+
+@pytest.mark.parametrize(
+    "value", [[-1] * 300_000, [["a", -1]] * 100, [[-1] * 1000] * 100], ids=["one", "texts", "many"]
+)
+def test_a_list_of_wrong_numbers_has_few_errors(value: list[Any]) -> None:
+    """Each error has a message and its input: that of a megabyte of numbers would stop the server for seconds."""
+    kind = create_request_types({NAME: model()}, Settings())[CompletionRequest]
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate({"prompt": value})
+    assert caught.value.error_count() < 10
 
 
 def test_rogue_requests_are_answered_and_have_no_effect_on_others() -> None:

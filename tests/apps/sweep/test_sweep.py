@@ -25,6 +25,7 @@ from elman.apps.sweep.results import SweepResult, copy_best
 from elman.cli.parameters import read_runs
 from elman.errors import ElmanError, LockedError
 from elman.machine import thread_count
+from elman.runs import CHECKPOINT
 from elman.runs.writer import DirectoryLock
 from elman.text import read_corpus
 from elman.text.reading import hash_text
@@ -251,18 +252,36 @@ def test_the_best_trial_that_was_trained_further_is_kept(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("in_process")
+def test_files_that_were_added_to_the_best_trial_are_kept(tmp_path: Path) -> None:
+    first = small_sweep(tmp_path, 1)
+    out = first.directory
+    (out / "best" / "notes.md").write_text("mine", "utf-8")
+    small_sweep(tmp_path, 1)
+    assert (out / "best" / "notes.md").exists()
+    numbers = (small_sweep(tmp_path, trials).best for trials in count(2))
+    assert next(best for best in numbers if best != first.best) is not None
+    assert (out / "best-1" / "notes.md").read_text("utf-8") == "mine"
+    assert not (out / "best" / "notes.md").exists()
+
+
+@pytest.mark.usefixtures("in_process")
 def test_a_kill_while_the_best_trial_is_replaced_leaves_no_part_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = small_sweep(tmp_path, 1)
+    best, trials = (result.directory / name for name in ("best", "trials"))
+    shutil.copytree(trials / "0000", trials / "0001")
+    os.utime(trials / "0001" / CHECKPOINT, (1, 1))
     for last in count(1):
+        shutil.rmtree(best, ignore_errors=True)
+        shutil.copytree(trials / "0001", best)
         with monkeypatch.context() as patch, suppress(Killed):
             kill_at(patch, last, "before", [(os, name) for name in ("unlink", "rmdir", "rename")])
             copy_best(result)
             break
-        best = result.directory / "best"
-        assert not best.exists() or weights(best) == weights(result.directory / "trials" / "0000")
+        assert not best.exists() or weights(best) == weights(trials / "0000")
     assert last > 5
+    assert (best / CHECKPOINT).stat().st_mtime == (trials / "0000" / CHECKPOINT).stat().st_mtime
     assert not [*result.directory.glob(".best.*")]
 
 

@@ -35,7 +35,7 @@ from elman.apps.serve.sequence import (
 )
 from elman.apps.serve.streaming import StreamedResponse
 from elman.engine import Indices
-from elman.errors import ElmanError
+from elman.errors import ElmanError, command_line
 from elman.model import LineFilter, StopSequenceFilter, check_finite
 
 EVENTS = "text/event-stream"
@@ -105,7 +105,8 @@ async def complete(request: Request) -> ASGIApp:
         raise APIError(400, message, "invalid_value", "adapt")
     prompts = [served.encode(prompt) for prompt in body.prompts]
     try:
-        job = create_job(served, body, prompts)
+        with command_line(False):  # the arguments of the API have the names of those in Python
+            job = create_job(served, body, prompts)
     except ElmanError as error:  # in the limits of lines
         raise APIError(400, str(error), "invalid_value") from None
     builder = CompletionBuilder(served, body, job, [len(prompt) for prompt in prompts])

@@ -247,7 +247,9 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     generation = {option.name: _sampling_field(option) for option in list_sampling_options()}
     has_lines = any(model.is_of_lines for model in models.values())
     for each in LINE_OPTIONS:
-        kind: Any = bool if each.hint is bool else Annotated[int, Field(ge=0, le=MAX_INT), Integral]
+        kind: Any = (
+            bool if each.hint is bool else Annotated[int, Field(ge=int(each.default is None), le=MAX_INT), Integral]
+        )
         no_effect = WithJsonSchema({"type": "null"} if each.default is None else {"const": each.default})
         kind = kind if has_lines else Annotated[kind, no_effect]
         generation[each.name] = _field(kind, each.default, f"{each.help} {NOT_OPENAI}")
@@ -268,7 +270,8 @@ def _field(kind: Any, default: Any, description: str) -> Any:
 
 
 def _list_of(item: Any, minimum: int = 0, maximum: int | None = None) -> Any:
-    return Annotated[list[item], Field(min_length=minimum, max_length=maximum)]
+    # Without `fail_fast`, a body of a megabyte may have an error, with its message, for each of its numbers.
+    return Annotated[list[item], Field(min_length=minimum, max_length=maximum, fail_fast=True)]
 
 
 def _sampling_field(option: SamplingOption) -> Any:

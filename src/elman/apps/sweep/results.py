@@ -149,11 +149,15 @@ def write_trials(result: SweepResult) -> None:
 
 def copy_best(result: SweepResult) -> None:
     """Copy the run directory of the best trial to ``best``; where it was removed, there is none."""
-    # An earlier copy is replaced, but if it was trained further, renamed.
+    # An earlier copy is replaced, but if it was trained further, or contains other files, renamed.
     best, copy, old, runs = (result.directory / name for name in (BEST, f".{BEST}.new", f".{BEST}.old", TRIAL_RUNS))
     if result.best is None or not runs.exists():
         return
     source = trial_directory(result.directory, result.best.number)
+    origin = next((run for run in runs.iterdir() if _same_checkpoint(run, best)), None)
+    is_copy = origin is not None and _names(best) <= _names(origin)
+    if origin == source:
+        return
     for rest in (copy, old):  # of a sweep that was killed here
         shutil.rmtree(rest, ignore_errors=True)
     if (source / CHECKPOINT).exists():
@@ -161,9 +165,7 @@ def copy_best(result: SweepResult) -> None:
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".*"))
         except shutil.Error as error:  # without the name of a file, but with the reason for each
             raise ElmanError(f"cannot copy the best trial to {quote(best)} ({error.args[0][0][2]})") from None
-    # A copy has the time of its trial.
-    times = {path.stat().st_mtime_ns for path in runs.glob(f"*/{CHECKPOINT}")}
-    if (best / CHECKPOINT).exists() and (best / CHECKPOINT).stat().st_mtime_ns not in times:
+    if best.exists() and not is_copy:
         names = (best.with_name(f"{BEST}-{n}") for n in count(1))
         best.rename(next(name for name in names if not name.exists()))
     with suppress(FileNotFoundError):
@@ -171,6 +173,18 @@ def copy_best(result: SweepResult) -> None:
     if copy.exists():
         copy.rename(best)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _same_checkpoint(run: Path, copy: Path) -> bool:
+    """Return whether a directory has the checkpoint of a run: a copy has its time."""
+    try:
+        return (run / CHECKPOINT).stat().st_mtime_ns == (copy / CHECKPOINT).stat().st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _names(directory: Path) -> set[Path]:
+    return {path.relative_to(directory) for path in directory.rglob("*")}
 
 
 def write_report(result: SweepResult, study: Study) -> None:
