@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
 
 from tables import ROOT, load
 
@@ -49,6 +51,45 @@ def peer(name: str, budget: int) -> dict[str, float]:
 def readme() -> Iterator[str]:
     """What the front page says."""
     yield f"After 5 seconds on two CPU cores, Elman's loss is {peer('Elman', 5)['window_loss']:.3f} nats per character"
+
+
+def decoders(name: str) -> list[dict[str, Any]]:
+    """What `decoding.py` or `ocr.py` found for each program on the messages: those in Elman with n-grams, networks."""
+    systems = next(one for one in load(name).values() if "systems" in one)["systems"]
+    return [systems[key] for key in ("KenLM, order 12, imported", "counts", "network, minute, seeds 1 to 3")]
+
+
+def from_to(values: list[float], form: str = "{:g}") -> str:
+    """The smallest and the largest of some values, or the only one."""
+    return " to ".join(dict.fromkeys(form.format(value) for value in (min(values), max(values))))
+
+
+@page(
+    "docs/how_to/decode.md",
+    given=[
+        # benchmarks/decoding.py, make_frames and QUANTILES
+        "wrong for 25 % of the characters; it drops 4 %, and inserts 4 %",
+        "95 % bootstrap intervals",
+        # tests/formats/test_arpa_text.py, TOLERANCE
+        "equal Elman's to within 0.00001",
+        # src/elman/formats/arpa_text.py, _MAX_DEFECT
+        "differs from 1 by more than 0.01",
+        "(default 10 nats)",
+    ],
+)
+def decode() -> Iterator[str]:
+    """What the network costs, and which weights were chosen."""
+    simulated, ocr = decoders("decoding"), decoders("ocr")
+    *ngrams, networks = (
+        [one["milliseconds"], other["milliseconds"]] for one, other in zip(simulated, ocr, strict=True)
+    )
+    both = from_to([*chain.from_iterable(ngrams)], "{:.0f}")
+    yield f"It needs {from_to(networks, '{:.0f}')} ms per line, n-grams in Elman {both} ms"
+    weights = [
+        " and ".join(from_to([*chain.from_iterable(one[key] for one in found)]) for key in ("alpha", "beta"))
+        for found in (simulated, ocr)
+    ]
+    yield f"are {weights[0]} on simulated output, {weights[1]} on OCR output"
 
 
 def check(text: str, claims: list[str], given: list[str]) -> list[str]:

@@ -20,6 +20,7 @@ PAGES = (
     ROOT / "docs" / "explanation" / "published.md",
     ROOT / "docs" / "explanation" / "recipes.md",
     ROOT / "docs" / "explanation" / "reference_experiment.md",
+    ROOT / "docs" / "how_to" / "decode.md",
 )
 
 Result = dict[str, Any]
@@ -383,6 +384,34 @@ def page() -> str:
     return f"{table(header, rows)}\n\nCharacters per second of processor time; {machine(result)}, Chromium."
 
 
+DECODERS = {
+    "greedy": "the recognizer's best path",
+    "none": "no language model",
+    "KenLM, order 6, in flashlight-text": "KenLM, order 6, in flashlight-text",
+    "KenLM, order 12, imported": "KenLM, order 12, imported",
+    "counts": "`--preset counts`",
+    "network, minute, seeds 1 to 3": "**network, `--preset minute`**",
+}
+"""The systems of `decoding.py` and `ocr.py` as the page describes them."""
+
+
+def decoding() -> str:
+    """Character error rates of decoding simulated output and the output of a text recognizer."""
+    found = [next(one for one in load(name).values() if "systems" in one)["systems"] for name in ("decoding", "ocr")]
+    rows = [
+        [name, *(f"{100 * one[key]['rate']:.2f} %" if key in one else "" for one in found)]
+        for key, name in DECODERS.items()
+    ]
+    networks = [one["network, minute, seeds 1 to 3"] for one in found]
+    fewer = ["{:.0f} % ({:.0f} to {:.0f})".format(*percent(one)).replace("-", "−") for one in networks]
+    return table(["", "simulated", "OCR"], [*rows, ["the network's reduction of KenLM's errors", *fewer]])
+
+
+def percent(system: Result) -> list[float]:
+    """How many percent fewer errors a system makes than the baseline, and the interval."""
+    return [100 * each for each in (system["fewer"], *system["fewer_interval"])]
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "peers": peers,
@@ -409,6 +438,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "serving": serving,
     "live": live,
     "page": page,
+    "decoding": decoding,
 }
 
 

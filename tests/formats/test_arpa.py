@@ -107,8 +107,8 @@ def test_the_words_of_characters(runs: Path, tmp_path: Path) -> None:
 
 PAGE = (ROOT / "docs/how_to/decode.md").read_text("utf-8")
 
-(FLASHLIGHT,) = re.findall(r"<!-- run: flashlight -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-PROGRAMS = {"flashlight": FLASHLIGHT, "bcipy": (ROOT / "examples/bcipy_model.py").read_text("utf-8")}
+FILES = {"flashlight": "flashlight_decoder.py", "bcipy": "bcipy_model.py"}
+PROGRAMS = {name: (ROOT / "examples" / file).read_text("utf-8") for name, file in FILES.items()}
 
 
 @pytest.fixture(scope="module")

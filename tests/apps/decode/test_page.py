@@ -1,0 +1,15 @@
+"""The first example of `docs/how_to/decode.md` prints what the page shows."""
+
+import re
+
+import pytest
+
+from support.state import ROOT
+
+PAGE = (ROOT / "docs" / "how_to" / "decode.md").read_text("utf-8")
+((PROGRAM, PRINTED),) = re.findall(r"<!-- run: first -->\n```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_first_example(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(PROGRAM, {})
+    assert capsys.readouterr().out == PRINTED
