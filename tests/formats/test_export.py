@@ -500,7 +500,8 @@ PAGE = (ROOT / "docs/how_to/export_and_import.md").read_text("utf-8")
 
 
 PROGRAMS = dict(re.findall(r"<!-- run: (\w+) -->\n```python\n(.*?)```", PAGE, re.DOTALL))
-PROGRAMS |= {"torch": (ROOT / "examples/torch_module.py").read_text("utf-8")}
+EXAMPLES = {"onnx": "onnx_model.py", "torch": "torch_module.py"}
+PROGRAMS |= {name: (ROOT / "examples" / file).read_text("utf-8") for name, file in EXAMPLES.items()}
 
 
 @pytest.fixture
