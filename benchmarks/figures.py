@@ -92,6 +92,79 @@ def decode() -> Iterator[str]:
     yield f"are {weights[0]} on simulated output, {weights[1]} on OCR output"
 
 
+@page("docs/how_to/compress_files.md")
+def compress_files() -> Iterator[str]:
+    """How fast both modes are."""
+    modes = next(run["modes"] for run in load("compression")["runs"] if run["name"] == "quick")
+    for mode, unit in (("mixture", " characters per second"), ("static", "")):
+        yield f"| {round(modes[mode]['compress_per_second'], -3):,}{unit} |"
+
+
+@page(
+    "docs/how_to/install.md",
+    given=["Elman requires Python 3.11 to 3.14", "on Python 3.13 and older"],  # pyproject.toml
+)
+def install() -> Iterator[str]:
+    """How long kernels are compiled."""
+    figures = load("startup")["figures"]
+    seconds = figures["train_one_update_compiling"] - figures["train_one_update_compiled"]
+    yield f"takes longer (with preset `reference`, {seconds:.0f} s)"
+
+
+@page("docs/how_to/playground.md", given=["by at most 0.002 nats per character"])  # MAX_INCREASE of formats/page
+def playground() -> Iterator[str]:
+    """How large a page is, and how fast."""
+    quick, minute = (one for one in load("page")["results"] if one["run"] in ("quick", "minute"))
+    sizes = [one["types"][one["weights"]]["megabytes"] for one in (quick, minute)]
+    yield f"the page has {sizes[0]:.1f} MB with preset `quick` and {sizes[1]:.1f} MB with `minute`"
+    speeds = [round(one["chars_per_second"], -3) for one in (quick, minute)]
+    yield f"generates {speeds[0]:,} and {speeds[1]:,} characters per second"
+
+
+@page(
+    "docs/how_to/serve.md",
+    given=["after 30 seconds it counts as disconnected"],  # tests/apps/serve/test_docs.py
+)
+def serve() -> Iterator[str]:
+    """How fast the server is."""
+    steady = load("serving")["steady"]
+    speed = f"{round(steady['chars_per_second'], -3):,} characters per second"
+    yield f"generates {speed} for {steady['clients']} clients"
+
+
+def nothing() -> Iterator[str]:
+    """A page without a measurement."""
+    yield from ()
+
+
+SETTINGS = {
+    "docs/index.md": ["Python 3.11 to 3.14"],  # pyproject.toml
+    "docs/how_to/busy_machines.md": ["less than 70 % of the time"],  # BUSY of elman.training.limits
+    "docs/how_to/evaluate_and_score.md": [
+        "higher than 99 % of the held-out lines",  # the option before it
+        "each costs about 25 nats",  # elman.text.unknown; tests/project/test_pages.py, test_the_guide_finds_the_anomaly
+    ],
+    "docs/how_to/export_and_import.md": ["Python 3.8 and NumPy 1.20 or newer"],  # elman.formats.python
+    "docs/how_to/find_anomalies.md": ["higher than 99 % of the lines"],  # the option before it
+    "docs/how_to/random_strings.md": ["than 99 % of the held-out strings"],  # the option before it
+    "docs/how_to/reproduce_a_result.md": ["from 10 s on"],  # elman.recipe
+    "docs/how_to/stop_and_resume.md": ["the last 10 % of the text"],  # the option before it
+    "docs/how_to/texts.md": [
+        "time stamps in 70 % of lines",  # STAMPED of elman.text.kinds
+        "keeps 99 % of the text",  # KEPT there
+        "needs Python 3.14",
+        "delivers nothing within 5 s",  # PIPE_SECONDS of elman.text.sources
+        "750,000 characters per second of the limit",  # MAX_CHARS_PER_SECOND of elman.recipe
+    ],
+    "docs/reference/compressed_format.md": ["max(1, min(32, floor(N / 4096)))"],
+    "docs/reference/glossary.md": ["1 nat is 1.44 bits"],  # 1 / log 2
+    "docs/reference/http_api.md": ["must arrive within 30 s"],  # Settings of elman.apps.serve
+}
+"""Settings and limits of the code with units, in pages without measurements."""
+for _name, _given in SETTINGS.items():
+    page(_name, _given)(nothing)
+
+
 def check(text: str, claims: list[str], given: list[str]) -> list[str]:
     """Return the sentences that a page lacks, and its figures that stand in none of them."""
     faults = []

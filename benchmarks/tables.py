@@ -20,6 +20,7 @@ PAGES = (
     ROOT / "docs" / "explanation" / "published.md",
     ROOT / "docs" / "explanation" / "recipes.md",
     ROOT / "docs" / "explanation" / "reference_experiment.md",
+    ROOT / "docs" / "how_to" / "compress_files.md",
     ROOT / "docs" / "how_to" / "decode.md",
 )
 
@@ -342,6 +343,28 @@ def sized(sizes: dict[str, int], original: int) -> str:
     return table(["", "bytes", "bits per character", "ratio"], rows)
 
 
+def compress() -> str:
+    """What the default mode and xz make of a long text and of small files, for the guide."""
+    result = load("compression")
+    run = next(one for one in result["runs"] if one["name"] == "quick")
+    texts = (
+        (
+            "last tenth of tiny Shakespeare",
+            result["original"],
+            run["modes"]["mixture"]["bytes"],
+            result["peers"]["xz -9e"],
+        ),
+        (
+            "its first thousand lines, each in its own file",
+            result["lines"]["original"],
+            run["lines"]["mixture"],
+            result["lines"]["xz -9e"],
+        ),
+    )
+    rows = [[name, *(f"{size / 1000:.1f} kB" for size in sizes)] for name, *sizes in texts]
+    return table(["text", "original", "`elman`", "`xz -9e`"], rows)
+
+
 def installation() -> str:
     """Size of an environment per extra."""
     result = load("installation")
@@ -439,6 +462,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "live": live,
     "page": page,
     "decoding": decoding,
+    "compress": compress,
 }
 
 
