@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from itertools import chain
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from statistics import mean
 
 from tables import ROOT, load
 
@@ -21,9 +20,9 @@ FIGURE = re.compile(
 )
 """A number with a unit, or one with two decimal places or more."""
 NOT_PROSE = re.compile(
-    r"^```.*?^```|<!-- (?:table|generated): .*?<!-- end -->|\]\([^)]*\)|`[^`]*`", re.DOTALL | re.MULTILINE
+    r"^```.*?^```|<!-- (?:table|generated): .*?<!-- end -->|!\[[^]]*\]|\]\([^)]*\)|`[^`]*`", re.DOTALL | re.MULTILINE
 )
-"""Blocks of code, places that are generated, links, and names in code."""
+"""Blocks of code, places that are generated, what pictures show, links, and names in code."""
 
 Claims = Callable[[], Iterator[str]]
 PAGES: dict[str, Claims] = {}
@@ -53,116 +52,70 @@ def readme() -> Iterator[str]:
     yield f"After 5 seconds on two CPU cores, Elman's loss is {peer('Elman', 5)['window_loss']:.3f} nats per character"
 
 
-def decoders(name: str) -> list[dict[str, Any]]:
-    """What `decoding.py` or `ocr.py` found for each program on the messages: those in Elman with n-grams, networks."""
-    systems = next(one for one in load(name).values() if "systems" in one)["systems"]
-    return [systems[key] for key in ("KenLM, order 12, imported", "counts", "network, minute, seeds 1 to 3")]
-
-
-def from_to(values: list[float], form: str = "{:g}") -> str:
-    """The smallest and the largest of some values, or the only one."""
-    return " to ".join(dict.fromkeys(form.format(value) for value in (min(values), max(values))))
+def in_range(form: str, values: Iterable[float]) -> str:
+    """The smallest and the largest of some values."""
+    found = list(values)
+    return f"{min(found):{form}} to {max(found):{form}}"
 
 
 @page(
-    "docs/how_to/decode.md",
-    given=[
-        # benchmarks/decoding.py, make_frames and QUANTILES
-        "wrong for 25 % of the characters; it drops 4 %, and inserts 4 %",
-        "95 % bootstrap intervals",
-        # tests/formats/test_arpa_text.py, TOLERANCE
-        "equal Elman's to within 0.00001",
-        # src/elman/formats/arpa_text.py, _MAX_DEFECT
-        "differs from 1 by more than 0.01",
-        "(default 10 nats)",
-    ],
+    "docs/how_to/choose.md",
+    given=["last tenth of tiny Shakespeare (1.1 MB)", "at most 750,000 characters per second of the time limit"],
 )
-def decode() -> Iterator[str]:
-    """What the network costs, and which weights were chosen."""
-    simulated, ocr = decoders("decoding"), decoders("ocr")
-    *ngrams, networks = (
-        [one["milliseconds"], other["milliseconds"]] for one, other in zip(simulated, ocr, strict=True)
+def choose() -> Iterator[str]:
+    """How much memory a run needs."""
+    growth = load("growth")
+    peaks = [one["peak_megabytes"] / 1000 for one in (*growth["sizes"], *growth["alphabets"])]
+    yield f"**Memory** is [{in_range('.1g', peaks)} GB]"
+
+
+@page("docs/explanation/performance.md")
+def performance() -> Iterator[str]:
+    """How fast training is, beside others."""
+    faster, in_float32 = [], []
+    for one in load("presets_profile")["compared"]:
+        rates = {name: found["chars_per_second"] for name, found in one.items()}
+        peers = [rates.get(name, 0) for name in ("torch_float32", "jax")]
+        faster.append(rates["elman"] / max(*peers, rates["torch_bfloat16"]))
+        in_float32.append(rates["elman_float32"] / max(peers))
+    yield (
+        f"Elman trains GRUs {in_range('.1f', faster)} times as fast as the faster of PyTorch and JAX"
+        f" ({in_range('.1f', in_float32)} times in float32)."
     )
-    both = from_to([*chain.from_iterable(ngrams)], "{:.0f}")
-    yield f"It needs {from_to(networks, '{:.0f}')} ms per line, n-grams in Elman {both} ms"
-    weights = [
-        " and ".join(from_to([*chain.from_iterable(one[key] for one in found)]) for key in ("alpha", "beta"))
-        for found in (simulated, ocr)
-    ]
-    yield f"are {weights[0]} on simulated output, {weights[1]} on OCR output"
-
-
-@page("docs/how_to/compress_files.md")
-def compress_files() -> Iterator[str]:
-    """How fast both modes are."""
-    modes = next(run["modes"] for run in load("compression")["runs"] if run["name"] == "quick")
-    for mode, unit in (("mixture", " characters per second"), ("static", "")):
-        yield f"| {round(modes[mode]['compress_per_second'], -3):,}{unit} |"
+    times = {name: one["microseconds"] for name, one in load("speed")["results"][0]["figures"].items()}
+    numpy, elman = times["textbook NumPy"], times["Elman float32, 2 threads"]
+    yield f"{numpy / elman:.0f} times as fast as a NumPy program (float32 on two threads against float64 on one)."
+    yield f"In float64, Elman needs {times['Elman float64, 2 threads']:.0f} µs on two threads."
+    largest = load("growth")["sizes"][-1]
+    yield f"A text of {largest['characters'] / 1e9:g} GB needs about {largest['peak_megabytes'] / 1000:.1f} GB of memory"
+    elman, lstm, nanogpt = (
+        peer(name, 60)["window_loss"] for name in ("Elman", "PyTorch LSTM 256", "nanoGPT, CPU recipe")
+    )
+    yield f"After 60 s on tiny Shakespeare, Elman reaches a validation loss of {elman:.3f} nats per character"
+    yield f"PyTorch's LSTM reaches {lstm:.3f}, and nanoGPT's recipe for a CPU reaches {nanogpt:.3f} in its windows"
 
 
 @page(
-    "docs/how_to/install.md",
-    given=["Elman requires Python 3.11 to 3.14", "on Python 3.13 and older"],  # pyproject.toml
-)
-def install() -> Iterator[str]:
-    """How long kernels are compiled."""
-    figures = load("startup")["figures"]
-    seconds = figures["train_one_update_compiling"] - figures["train_one_update_compiled"]
-    yield f"takes longer (with preset `reference`, {seconds:.0f} s)"
-
-
-@page("docs/how_to/playground.md", given=["by at most 0.002 nats per character"])  # MAX_INCREASE of formats/page
-def playground() -> Iterator[str]:
-    """How large a page is, and how fast."""
-    quick, minute = (one for one in load("page")["results"] if one["run"] in ("quick", "minute"))
-    sizes = [one["types"][one["weights"]]["megabytes"] for one in (quick, minute)]
-    yield f"the page has {sizes[0]:.1f} MB with preset `quick` and {sizes[1]:.1f} MB with `minute`"
-    speeds = [round(one["chars_per_second"], -3) for one in (quick, minute)]
-    yield f"generates {speeds[0]:,} and {speeds[1]:,} characters per second"
-
-
-@page(
-    "docs/how_to/serve.md",
-    given=["after 30 seconds it counts as disconnected"],  # tests/apps/serve/test_docs.py
-)
-def serve() -> Iterator[str]:
-    """How fast the server is."""
-    steady = load("serving")["steady"]
-    speed = f"{round(steady['chars_per_second'], -3):,} characters per second"
-    yield f"generates {speed} for {steady['clients']} clients"
-
-
-def nothing() -> Iterator[str]:
-    """A page without a measurement."""
-    yield from ()
-
-
-SETTINGS = {
-    "docs/index.md": ["Python 3.11 to 3.14"],  # pyproject.toml
-    "docs/how_to/busy_machines.md": ["less than 70 % of the time"],  # BUSY of elman.training.limits
-    "docs/how_to/evaluate_and_score.md": [
-        "higher than 99 % of the held-out lines",  # the option before it
-        "each costs about 25 nats",  # elman.text.unknown; tests/project/test_pages.py, test_the_guide_finds_the_anomaly
+    "docs/explanation/recipes.md",
+    given=[
+        "from 200,000 characters and 120 s on",
+        r"$u=256\,(S/60)^{0.27}$ is at most 640 and at most $\max(256,\,0.394\sqrt n)$",
+        r"learning rate $0.03\,\min(1,256/m)^{1.7}\sqrt[4]{B/64}\sqrt{2/l}$",
+        "order 10, from 80 % of the run on",
+        "**Below 10 s**",
+        "prior of order 8 from 50 % on",
+        "below 120 s, one layer if two would read the text fewer than 1.5 times",
+        "that reads its text fewer than 1.5 times has the prior from 50 % on",
     ],
-    "docs/how_to/export_and_import.md": ["Python 3.8 and NumPy 1.20 or newer"],  # elman.formats.python
-    "docs/how_to/find_anomalies.md": ["higher than 99 % of the lines"],  # the option before it
-    "docs/how_to/random_strings.md": ["than 99 % of the held-out strings"],  # the option before it
-    "docs/how_to/reproduce_a_result.md": ["from 10 s on"],  # elman.recipe
-    "docs/how_to/stop_and_resume.md": ["the last 10 % of the text"],  # the option before it
-    "docs/how_to/texts.md": [
-        "time stamps in 70 % of lines",  # STAMPED of elman.text.kinds
-        "keeps 99 % of the text",  # KEPT there
-        "needs Python 3.14",
-        "delivers nothing within 5 s",  # PIPE_SECONDS of elman.text.sources
-        "750,000 characters per second of the limit",  # MAX_CHARS_PER_SECOND of elman.recipe
-    ],
-    "docs/reference/compressed_format.md": ["max(1, min(32, floor(N / 4096)))"],
-    "docs/reference/glossary.md": ["1 nat is 1.44 bits"],  # 1 / log 2
-    "docs/reference/http_api.md": ["must arrive within 30 s"],  # Settings of elman.apps.serve
-}
-"""Settings and limits of the code with units, in pages without measurements."""
-for _name, _given in SETTINGS.items():
-    page(_name, _given)(nothing)
+)
+def recipes() -> Iterator[str]:
+    """What the preset steady reaches."""
+    runs = [run for run in load("steady")["results"] if run["text"] == "shakespeare.txt"]
+    steady, reference = (
+        mean(run["minimum_smooth_loss"] for run in runs if run["preset"] == preset) / 25
+        for preset in ("steady", "reference")
+    )
+    yield f"is {steady:.3f} nats per character, and {reference:.3f} with `reference` (means of five seeds)."
 
 
 def check(text: str, claims: list[str], given: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
 import sys
@@ -12,16 +13,17 @@ from typing import Any
 
 import published
 import reference_experiment
+from elman.recipe import PRESETS
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
     ROOT / "benchmarks" / "NOTES.md",
+    ROOT / "docs" / "explanation" / "ngram_prior.md",
     ROOT / "docs" / "explanation" / "performance.md",
     ROOT / "docs" / "explanation" / "published.md",
     ROOT / "docs" / "explanation" / "recipes.md",
     ROOT / "docs" / "explanation" / "reference_experiment.md",
-    ROOT / "docs" / "how_to" / "compress_files.md",
-    ROOT / "docs" / "how_to" / "decode.md",
+    ROOT / "docs" / "how_to" / "choose.md",
 )
 
 Result = dict[str, Any]
@@ -32,9 +34,9 @@ def load(name: str) -> Any:
     return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table, numbers to the right."""
-    rule = ["---"] + ["---:"] * (len(header) - 1)
+def table(header: list[str], rows: list[list[str]], words: int = 1) -> str:
+    """Return a Markdown table, whose first columns are words; numbers are to the right."""
+    rule = ["---"] * words + ["---:"] * (len(header) - words)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
 
 
@@ -110,6 +112,20 @@ def busy() -> str:
     return table(["case", "preset", "network", "updates", "validation loss", "whole command"], cells)
 
 
+def busy_minute() -> str:
+    """What `minute` reaches on a busy machine, as a sentence."""
+    rows = [row for row in load("busy") if row["preset"] == "minute"]
+    idle, one, busy = (
+        _in_range("{:.3f}", [row["validation_loss"] for row in rows if row["case"] == case])
+        for case in ("idle", "one", "busy-4")
+    )
+    counts = _in_range("{:.3f}", [row["counts_loss"] for row in rows])
+    return (
+        f"On tiny Shakespeare, `minute` reaches {idle} nats per character on idle cores, {one} with one thread, and"
+        f" {busy} beside four busy processes. The n-gram counts alone reach {counts}."
+    )
+
+
 def _in_range(form: str, values: list[float]) -> str:
     """The smallest and the largest of some values, or the only one."""
     return " to ".join(dict.fromkeys(form.format(value) for value in (min(values), max(values))))
@@ -170,6 +186,105 @@ def growth() -> str:
     columns = "characters|read|alphabet|peak memory, MB|characters per second|first update after|validation loss"
     measured = f"Measured on {machine(result)}, `--max-seconds {result['seconds']:g}`."
     return f"{table(columns.split('|'), rows)}\n\n{measured}"
+
+
+def growth_short() -> str:
+    """The memory and the start of a run as the text and its alphabet grow."""
+    result = load("growth")
+    texts = {f"{one['characters']:,} characters": one for one in result["sizes"][::2]}
+    largest = result["alphabets"][-1]
+    texts[f"{largest['characters']:,} characters, {largest['alphabet']:,} of them distinct"] = largest
+    rows = [
+        [name, f"{one['peak_megabytes']:,} MB", f"{one['first_update_seconds']:.1f} s"] for name, one in texts.items()
+    ]
+    return table(["text", "peak memory", "first update after"], rows)
+
+
+CHOICE = {
+    "minute": ("most texts; the default", "GRU, 1 to 4 layers"),
+    "quick": ("a first result", "GRU, 1 layer"),
+    "strong": ("about 1 MB of text", "GRU, 4 layers"),
+    "hour": ("5 MB or more", "GRU, 4 layers"),
+    "counts": ("a [decoder](decode.md)", "none: n-grams alone"),
+    "reference": ("repeating min-char-rnn", "vanilla RNN"),
+    "steady": ("the same network, trained better", "vanilla RNN"),
+}
+"""What the presets are for, and their networks."""
+
+
+def choose_presets() -> str:
+    """What the presets are for, and what they reach on tiny Shakespeare."""
+    rows = []
+    for name, (purpose, network) in CHOICE.items():
+        found = _preset_results(name, "shakespeare.txt")
+        times, losses = ([one[key] for one in found] for key in ("whole_seconds", "validation_loss"))
+        if name == "hour":
+            times = [float(PRESETS[name].settings["max_seconds"])]
+        elif name == "reference":
+            times = [load("startup")["figures"]["ten_epochs"]["seconds"]]
+        elif name == "steady":
+            runs = [run for run in load("steady")["results"] if run["text"] == "shakespeare.txt"]
+            times = [run["seconds"] for run in runs if run["preset"] == name]
+        loss = f"{statistics.median(losses):.3f}" if losses else ""
+        rows.append([f"`{name}`", purpose, network, _duration(statistics.median(times)), loss])
+    header = ["`--preset`", "use it for", "network", "time", "loss"]
+    return f"{table(header, rows, words=3)}\n\nMeasured on {machine(load('presets'))}."
+
+
+def _preset_results(preset: str, text: str) -> list[Result]:
+    """The results of a preset on a text, without other settings."""
+    results = load("presets")["results"]
+    return [one for one in results if (one["preset"], one["text"]) == (preset, text) and not one.get("settings")]
+
+
+def _duration(seconds: float) -> str:
+    """A time in the largest unit of which there is one or more."""
+    units = {"h": 3600, "min": 60, "s": 1}
+    return next(f"{seconds / size:.0f} {unit}" for unit, size in units.items() if seconds > 0.95 * size or size == 1)
+
+
+def choose_texts() -> str:
+    """What a text of some length gains from more time."""
+    rows = []
+    for name, size in {"shakespeare-10kB.txt": "10 kB", "shakespeare-100kB.txt": "100 kB"}.items():
+        (one,) = _preset_results("minute", name)
+        rows.append([size, f"{one['validation_loss']:.3f} after {one['whole_seconds']:.0f} s", "", ""])
+    minute, strong = (
+        statistics.median(one["validation_loss"] for one in _preset_results(preset, "shakespeare.txt"))
+        for preset in ("minute", "strong")
+    )
+    rows.append(["1.1 MB", f"{minute:.3f}", f"{strong:.3f} after 4 min", ""])
+    ptb = {
+        one["seconds"]: f"{one['static'] * math.log(2):.3f}"
+        for one in load("published")["results"]
+        if one["data"] == "ptb" and not one["settings"]
+    }
+    rows.append(["5 MB, Penn Treebank", *(ptb[seconds] for seconds in (60, 300, 3600))])
+    return table(["text", "1 min", "5 min", "1 h"], rows)
+
+
+def ngram_prior() -> str:
+    """What the prior gains, by its start."""
+    found: dict[tuple[str, float], dict[int, Result]] = {}
+    for one in load("ngram_prior"):
+        if one["group"] in ("order", "start", "folds"):
+            ((_, value),) = one["settings"].items()
+            found.setdefault((one["group"], value), {})[one["updates"]] = one
+    variants = {
+        "without a prior": ("order", 0),
+        "prior from the first update on": ("start", 0.0),
+        "prior from 50 % of the run on": ("start", 0.5),
+        "the same, without cross-fitting": ("folds", 0),
+        "prior from 80 % of the run on": ("start", 0.8),
+    }
+    lengths = sorted(found["start", 0.8])
+    cells = {
+        name: [statistics.median(runs[n]["validation_loss"]) if n in runs else None for n in lengths]
+        for name, runs in ((name, found[key]) for name, key in variants.items())
+    }
+    cells["the counts alone"] = [found["start", 0.8][n]["counts_alone"] for n in lengths]
+    rows = [[name, *("" if loss is None else f"{loss:.3f}" for loss in losses)] for name, losses in cells.items()]
+    return table(["", *(f"{n:,} updates" for n in lengths)], rows)
 
 
 def presets() -> str:
@@ -451,6 +566,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "presets_compared": presets_compared,
     "busy": busy,
     "growth": growth,
+    "busy_minute": busy_minute,
+    "growth_short": growth_short,
+    "choose_presets": choose_presets,
+    "choose_texts": choose_texts,
+    "ngram_prior": ngram_prior,
     "published": lambda: table(*published.losses()),
     "published_molecules": lambda: table(*published.molecules()),
     "published_logs": lambda: table(*published.logs()),
