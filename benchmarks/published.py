@@ -243,9 +243,9 @@ def losses() -> Rows:
     for one in sorted(_stored(*titles), key=lambda one: (list(titles).index(one["data"]), one["seconds"])):
         title = titles[one["data"]] + (f", {one['names']}" if "names" in one else "")
         static, adaptive = (f"{one[mode]:.3f}" if mode in one else "" for mode in ("static", "mixture"))
-        chip = "Xeon" if "Xeon" in one["processor"] else one["processor"]
-        rows.append([title, _budget(one), f"{one['parameters']:,}", f"{one['epochs']:.1f}", static, adaptive, chip])
-    return ["test set", "`--max-seconds`", "weights", "epochs", "static", "adaptive", "processor"], rows
+        budget = _budget(one) + (" (Xeon)" if "Xeon" in one["processor"] else "")
+        rows.append([title, budget, f"{one['parameters']:,}", static, adaptive])
+    return ["test set", "`--max-seconds`", "weights", "static", "adaptive"], rows
 
 
 def molecules() -> Rows:
