@@ -238,13 +238,15 @@ def _stored(*data: str) -> list[Result]:
 
 def losses() -> Rows:
     """Return the losses of data sets with published figures, by time budget."""
-    titles = {"ptb": "Penn Treebank", "text8": "text8", "enwik8": "enwik8", "names": "names"}
-    rows = []
+    titles = {"ptb": "Penn Treebank", "text8": "text8", "enwik8": "enwik8", "names": "names; without duplicates"}
+    found: dict[tuple[str, str, str], list[Result]] = {}
     for one in sorted(_stored(*titles), key=lambda one: (list(titles).index(one["data"]), one["seconds"])):
-        title = titles[one["data"]] + (f", {one['names']}" if "names" in one else "")
-        static, adaptive = (f"{one[mode]:.3f}" if mode in one else "" for mode in ("static", "mixture"))
         budget = _budget(one) + (" (Xeon)" if "Xeon" in one["processor"] else "")
-        rows.append([title, budget, f"{one['parameters']:,}", static, adaptive])
+        found.setdefault((titles[one["data"]], budget, f"{one['parameters']:,}"), []).append(one)
+    rows = [
+        [*run, *("; ".join(f"{one[mode]:.3f}" for one in results if mode in one) for mode in ("static", "mixture"))]
+        for run, results in found.items()
+    ]
     return ["test set", "`--max-seconds`", "weights", "static", "adaptive"], rows
 
 

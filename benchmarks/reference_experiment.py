@@ -92,17 +92,6 @@ def _corpora(columns: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
     return [each["corpus"] for each in columns]
 
 
-def samples() -> Rows:
-    """Return the beginnings of some samples of Elman."""
-    results = load()
-    shown = [*(one for one in results["samples"] if one["update"] in (0, 10_000, 100_000)), results["final"]]
-    rows = []
-    for one in shown:
-        loss = "" if one["smooth_loss"] is None else f"{one['smooth_loss']:.2f}"
-        rows.append([f"{one['update']:,}", loss, f"`{' '.join(one['text'][:70].split())}`"])
-    return ["update", "smooth loss", "sample"], rows
-
-
 def measure(text: str, picture: Path | None = None) -> dict[str, Any]:
     """Write the report of a text, and return what is stored of it."""
     with tempfile.TemporaryDirectory() as folder:
