@@ -245,13 +245,7 @@ def in_tex(number: float) -> str:
     return rf"{digit}\cdot10^{{{int(exponent)}}}"
 
 
-FEATURES = (
-    "position in the line",
-    "position in the sentence",
-    "length of the word so far",
-    "after a sentence",
-    "line feed",
-)
+FEATURES = ("position in the line", "after a sentence", "line feed")
 """Those that the page shows."""
 
 
