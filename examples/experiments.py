@@ -1,10 +1,11 @@
-"""Experiments for lectures: each is a function that trains for less than a minute of CPU time and draws into `axes`.
+"""Experiments for lectures: each is a function that trains for about a minute of CPU time and draws into `axes`.
 
     python examples/experiments.py FOLDER [NAME] [SEED]
 
 draws all of them, or one, as PNG. It needs `elman[plot]`.
 """
 
+import re
 import sys
 from itertools import accumulate
 from pathlib import Path
@@ -13,13 +14,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import elman
+from elman.runs import COLOURS
 from elman.text import read_corpus
 
 BASE = {
     "preset": "reference", "optimizer": "adam", "learning_rate": 0.002, "grad_clip": 1.0, "grad_clip_mode": "norm",
     "batch_size": 20, "epochs": 1000, "sample_every": 0, "metrics_every": 10**9, "progress": False,
 }  # fmt: skip
-COLORS = {"rnn": "#1f5fa8", "gru": "#2f8f5b", "lstm": "#c8501e"}  # as in benchmarks/recurrence.py
+CELLS = {"rnn": COLOURS[0], "gru": COLOURS[2], "lstm": COLOURS[1]}
+plt.rcParams.update({
+    "axes.prop_cycle": plt.cycler(color=COLOURS), "axes.spines.top": False, "axes.spines.right": False,
+    "axes.xmargin": 0, "axes.grid": True, "grid.alpha": 0.25, "figure.figsize": (7, 4), "savefig.dpi": 150,
+    "figure.constrained_layout.use": True,
+})  # fmt: skip
 
 
 def train(text="python-docs", updates=2000, rows=20, **options):
@@ -32,6 +39,16 @@ def curve(run):
     """Return the updates and the validation losses of a run, in nats per character."""
     rows = [row for row in run.metrics if row.validation_loss is not None]
     return np.array([row.update for row in rows]), np.array([row.validation_loss for row in rows])
+
+
+def name_lines(axes):
+    """Write the name of each line beside its end, in its colour."""
+    axes.autoscale_view()
+    heights, lowest = axes.transData + axes.transAxes.inverted(), -1
+    lines = [line for line in axes.lines if not line.get_label().startswith("_")]
+    for line in sorted(lines, key=lambda line: line.get_ydata()[-1]):
+        lowest = max(heights.transform((line.get_xdata()[-1], line.get_ydata()[-1]))[1], lowest + 0.06)
+        axes.text(1.02, lowest, line.get_label(), color=line.get_color(), va="center", transform=axes.transAxes)
 
 
 # %% Truncation: the same two million characters, the gradient cut after T steps
@@ -53,7 +70,7 @@ def gradient_flow(axes, seed=400, m=100, steps=60):
         h = list(accumulate(range(steps), lambda h, _: np.tanh(W @ h), initial=h))  # noqa: B023
         d = list(accumulate(h[:0:-1], lambda d, h: W.T @ ((1 - h**2) * d), initial=d))  # noqa: B023
         norms[radius] = np.linalg.norm(d, axis=1) / np.linalg.norm(d[0])
-        axes.semilogy(norms[radius], label=f"spectral radius of W {radius:g}")
+        axes.semilogy(norms[radius], label=f"spectral radius {radius:g}")
     axes.set(xlabel="k, steps back", ylabel="norm of dL/dh$_{t-k}$, relative to k = 0")
     return {radius: norm[-1] for radius, norm in norms.items()}
 
@@ -77,26 +94,26 @@ def optimizers(axes, seed=400):
         updates, loss = curve(train(updates=4000, optimizer=name, learning_rate=rate, seed=seed))
         losses[name] = loss[-1]
         axes.plot(updates, loss, label=f"{name}, {rate}")
-    axes.set(xlabel="update", ylabel="validation loss, nats per character", ylim=(1.5, 3))
+    axes.set(xlabel="update", ylabel="validation loss, nats per character", ylim=(1.5, 2.4))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     return losses
 
 
-# %% Temperature: how much of what is written are words of the text, and how varied it is
+# %% Temperature: how many words of a sample occur in the text, and how many differ from all before
 def temperature(axes, seed=400):
-    model, temperatures = elman.load("builtin"), np.linspace(0.4, 2, 9)
-    known, shares, varied = set(read_corpus("python-docs").text.lower().split()), [], []
+    words, temperatures = re.findall("[a-z]+", read_corpus("python-docs").text.lower()), np.linspace(0.2, 2, 10)
+    known, model = set(words), train(elman.Corpus.from_text(" ".join(words)), rows=1, seed=seed).model
+    fractions = []
     for value in temperatures:
-        words = model.sample(3000, prompt="The ", temperature=float(value), seed=seed).lower().split()
-        shares.append(np.mean([word in known for word in words]))
-        varied.append(len(set(words)) / len(words))
-    axes.plot(temperatures, shares, label="words that occur in the documentation of Python")
-    axes.plot(temperatures, varied, label="distinct words")
-    axes.set(xlabel="temperature", ylabel="fraction of the words", ylim=(0, 1))
-    return {"shares": shares, "varied": varied}
+        samples = [model.sample(5000, prompt="the ", temperature=float(value), seed=n).split()[:200] for n in range(5)]
+        fractions.append([np.mean([[word in known for word in words] for words in samples])])
+        fractions[-1].append(np.mean([len(set(words)) / len(words) for words in samples]))
+    axes.plot(temperatures, fractions, label=["words of the text", "distinct words"])
+    axes.set(xlabel="temperature", ylabel="fraction of 200 words, mean of five samples", ylim=(0, 1))
+    return np.array(fractions)
 
 
-# %% A gap that the RNN does not bridge: a key, 1 to 40 random letters, a question mark, and the key again
+# %% A key to remember: a key, 1 to 40 random letters, a question mark, and the key again.
 def recall(model, keys, longest):
     """Return the fraction of keys that a model predicts after a question mark, for gaps of 1 to `longest` letters."""
     letters, right = np.random.default_rng(0).choice(list("abcd"), (longest, len(keys))), []
@@ -109,17 +126,26 @@ def recall(model, keys, longest):
     return np.array(right)
 
 
-def gap(axes, seed=400, longest=40):
-    generator, fractions = np.random.default_rng(seed), {}
+def key_lines(seed, longest):
+    """Return 20,000 keys, and the text of their lines."""
+    generator = np.random.default_rng(seed)
     keys = generator.choice(list("ABCDEFGH"), 20_000)
     gaps = ("".join(generator.choice(list("abcd"), generator.integers(1, longest + 1))) for _ in keys)
-    text = elman.Corpus.from_text("".join(f"{key}{letters}?{key}\n" for key, letters in zip(keys, gaps, strict=True)))
-    for cell, color in COLORS.items():
-        run = train(text, 4000, cell=cell, seq_length=64, hidden_size=64, learning_rate=0.005, seed=seed)
-        fractions[cell] = recall(run.model, keys[:500], longest)
-        axes.plot(range(1, longest + 1), fractions[cell], label=cell, color=color)
-    axes.set(xlabel="letters between the key and the question mark", ylabel="fraction of right keys", ylim=(0, 1.05))
-    return {cell: (fraction[0], fraction[-10:].mean()) for cell, fraction in fractions.items()}
+    lines = (f"{key}{letters}?{key}\n" for key, letters in zip(keys, gaps, strict=True))
+    return keys, elman.Corpus.from_text("".join(lines))
+
+
+def gap(axes, seed=400, longest=40):
+    (keys, text), fractions = key_lines(seed, longest), {}
+    options = {"updates": 4000, "seq_length": 64, "hidden_size": 64, "learning_rate": 0.005}
+    for cell, color in CELLS.items():
+        runs = [train(text, cell=cell, seed=seed + n, rows=1, **options) for n in range(3)]
+        curves = np.array([recall(run.model, keys[:500], longest) for run in runs])
+        axes.plot(range(1, longest + 1), curves.T, color=color, alpha=0.3, linewidth=1)
+        axes.plot(range(1, longest + 1), curves.mean(axis=0), color=color, linewidth=2.5, label=cell.upper())
+        fractions[cell] = curves[:, -10:].mean(axis=1)
+    axes.set(xlabel="letters between the key and the question mark", ylabel="fraction of correct keys", ylim=(0, 1.03))
+    return fractions
 
 
 # %% Overfitting: a text of 20,000 characters
@@ -128,16 +154,17 @@ def overfitting(axes, seed=400):
     run = train(text, 2500, 50, cell="gru", hidden_size=200, metrics_every=20, seed=seed)
     updates, loss = curve(run)
     axes.plot([row.update for row in run.metrics], [row.loss for row in run.metrics], label="training")
-    axes.plot(updates, loss, label="validation, last tenth of the text")
-    axes.axvline(updates[loss.argmin()], color="0.7", linestyle=":", label="lowest validation loss")
+    axes.plot(updates, loss, label="validation")
+    axes.axvline(updates[loss.argmin()], color="0.5", linestyle=":")
+    axes.text(updates[loss.argmin()], 3.7, " lowest validation loss", color="0.4")
     axes.set(xlabel="update", ylabel="loss, nats per character", ylim=(0, 4))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     return {"best": loss.min(), "last": loss[-1], "training": run.metrics[-1].loss}
 
 
-# %% Exposure bias: after the 300 characters of a repeated text, the network reads it again, or what it writes itself
+# %% Exposure bias: after 300 characters of a repeated text, the network reads on, or reads what it writes itself
 def predict(model, texts, steps, reads_text):
-    """Return the fraction of right predictions after each step; `texts` has a row per step, and repeats."""
+    """Return the fraction of correct predictions after each step; `texts` has a row per step, and repeats."""
     state, guess, right = model.start(texts.shape[1]), None, []
     for t in range(steps):
         read = texts[t % len(texts)] if t < len(texts) or reads_text else guess
@@ -150,11 +177,12 @@ def predict(model, texts, steps, reads_text):
 def exposure(axes, seed=400, period=300):
     letters, fractions = np.random.default_rng(seed).choice(list("abcdefghij"), period), {}
     model = train(elman.Corpus.from_text("".join(letters) * 100), 350, hidden_size=64, seed=seed).model
-    texts = np.array([np.roll(letters, -3 * n) for n in range(100)]).T
-    for label in ("reads the text", "reads what it has written"):
+    texts = np.array([np.roll(letters, -n) for n in range(period)]).T
+    for label in ("reads the text", "reads its output"):
         fractions[label] = predict(model, texts, 2 * period, label == "reads the text")
         axes.plot(fractions[label], label=label)
-    axes.set(xlabel="characters since the text ended", ylabel="fraction of right characters", ylim=(0, 1))
+    axes.axhline(0.1, color="0.5", linestyle=":", label="chance")
+    axes.set(xlabel="characters after the first 300", ylabel="fraction of correct characters", ylim=(0, 1))
     return {label: fraction[-100:].mean() for label, fraction in fractions.items()}
 
 
@@ -168,12 +196,10 @@ def main():
     folder, names, seed = Path(sys.argv[1]), sys.argv[2:3], int(sys.argv[3]) if len(sys.argv) > 3 else 400
     for experiment in EXPERIMENTS:
         if not names or experiment.__name__ in names:
-            figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+            figure, axes = plt.subplots()
             print(experiment.__name__, experiment(axes, seed=seed), flush=True)
-            axes.spines[["top", "right"]].set_visible(False)
-            if axes.get_legend_handles_labels()[0]:
-                axes.legend(frameon=False)
-            figure.savefig(folder / f"{experiment.__name__}.png", dpi=110)
+            name_lines(axes)
+            figure.savefig(folder / f"experiment_{experiment.__name__}.png")
 
 
 if __name__ == "__main__":

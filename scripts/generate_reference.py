@@ -282,14 +282,14 @@ def experiments() -> str:
     source = (DOCS.parent / "examples" / "experiments.py").read_text("utf-8")
     first, *parts = re.split(r"^# %% (.*)\n", source.partition("\n\nEXPERIMENTS = ")[0], flags=re.MULTILINE)
     cells = [
-        ("markdown", "# Experiments for lectures\n\nEach takes less than a minute of CPU time. It needs `elman[plot]`.")
+        ("markdown", "# Experiments for lectures\n\nEach takes about a minute of CPU time. It needs `elman[plot]`.")
     ]
     cells.append(
         ("code", first.partition('"""\n\n')[2].replace("import sys\n", "").replace("from pathlib import Path\n", ""))
     )
     for title, function in zip(parts[::2], parts[1::2], strict=True):
         name = re.findall(r"^def (\w+)\(axes", function, re.MULTILINE)[0]
-        draw = f"figure, axes = plt.subplots(figsize=(7, 4))\nprint({name}(axes))\naxes.legend()"
+        draw = f"figure, axes = plt.subplots()\nprint({name}(axes))\nname_lines(axes)"
         cells += [("markdown", f"## {title}"), ("code", f"{function.strip()}\n\n\n{draw}")]
     return write_notebook(cells)
 
