@@ -30,12 +30,11 @@ from elman.engine import TrainState, get_engine
 from elman.network import Architecture, initial_parameters, output
 from elman.network.ops import Array
 from elman.network.parameters import Parameters, layer
-from elman.runs.plots import COLOURS, TICKS, create_figure, save_figure
+from elman.runs.plots import COLOURS, TICKS
 from elman.text import Windows, read_corpus
 from elman.training.initialization import create_optimizer
 
 HERE = Path(__file__).parent
-IMAGES = HERE.parent / "docs" / "images"
 NETWORKS: dict[str, dict[str, Any]] = {
     "rnn, preset reference": {"preset": "reference"},
     "rnn, preset steady": {"preset": "steady"},
@@ -139,38 +138,44 @@ def measure(updates: int, seeds: int) -> dict[str, Any]:
     return {"updates": updates, "seeds": seeds, "networks": results}
 
 
-def plot_gradients(networks: dict[str, Any]) -> None:
-    """Draw the norms over k, before and after training: medians, and dotted the 90th percentiles."""
-    from matplotlib.figure import Figure
+def label(name: str) -> str:
+    """Return the name of a network in a picture."""
+    cell, comma, preset = name.partition(", ")
+    return cell.upper() + comma + preset
 
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
+
+def plot_gradients(networks: dict[str, Any]) -> None:
+    """Draw the medians of the norms over k, before and after training."""
+    import matplotlib.pyplot as plt
+
+    from pictures import IMAGES
+
+    figure, (left, right) = plt.subplots(1, 2, sharey=True)
     for axes, stage in ((left, "untrained"), (right, "trained")):
         for name, result in networks.items():
-            norms, color = result["gradients"][stage], COLORS[name]
-            axes.semilogy(norms["median"], label=name, color=color, linewidth=1.6)
-            axes.semilogy(norms["percentile_90"], ":", color=color, linewidth=1.2)
-        axes.set(title=stage, xlabel="k, steps back", ylim=(1e-10, 30), xlim=(0, STEPS))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+            axes.semilogy(result["gradients"][stage]["median"], label=label(name), color=COLORS[name])
+        axes.set(title=stage, xlabel="k, steps back", ylim=(1e-10, 3))
     left.set_ylabel("norm of dL$_t$/d state$_{t-k}$, relative to k = 0")
     figure.legend(*left.get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=len(networks))
-    figure.savefig(IMAGES / "vanishing_gradients.png", dpi=110)
+    figure.savefig(IMAGES / "vanishing_gradients.png")
 
 
 def plot_saturation(networks: dict[str, Any]) -> None:
     """Draw the fraction of saturated units of the two vanilla networks over the updates."""
-    figure, (axes,) = create_figure(f"fraction of |h| > {EDGE}")
+    import matplotlib.pyplot as plt
+
+    from pictures import IMAGES, name_lines
+
+    figure, axes = plt.subplots()
     for name in list(networks)[:2]:
         rows = networks[name]["saturation"]
-        axes.plot(
-            [row["update"] for row in rows], [row["fraction"] for row in rows], "o-", label=name, color=COLORS[name]
-        )
+        updates, fractions = [row["update"] for row in rows], [row["fraction"] for row in rows]
+        axes.plot(updates, fractions, "o-", label=label(name), color=COLORS[name], clip_on=False)
     axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_formatter(TICKS)
-    axes.set(ylim=(0, 1), xlim=(0, None))
-    axes.legend(frameon=False)
-    save_figure(figure, IMAGES / "saturation.png")
+    axes.set(xlabel="update", ylabel=f"fraction of |h| > {EDGE}", ylim=(0, 1))
+    name_lines(axes)
+    figure.savefig(IMAGES / "saturation.png")
 
 
 def main() -> None:
