@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from math import ceil, exp, log
-from statistics import mean
+from statistics import mean, median
+from typing import Any
 
 from tables import ROOT, load
 
@@ -47,16 +49,24 @@ def peer(name: str, budget: int) -> dict[str, float]:
     return dict(found)
 
 
-@page("README.md", given=["nanoGPT reports 1.470 after three minutes on an A100"])
+@page(
+    "README.md",
+    given=[
+        "nanoGPT reports 1.470 after three minutes on an A100",
+        "Python 3.11–3.14",
+    ],  # its repository; pyproject.toml
+)
 def readme() -> Iterator[str]:
     """What the front page says."""
+    times = [one["whole_seconds"] for one in load("presets")["results"] if one["preset"] == "quick"]
+    yield f"`quick` trains for {round(median(times))} seconds"
     yield f"After 5 seconds on two CPU cores, Elman's loss is {peer('Elman', 5)['window_loss']:.3f} nats per character"
 
 
 def in_range(form: str, values: Iterable[float]) -> str:
-    """The smallest and the largest of some values."""
+    """The smallest and the largest of some values, or the only one."""
     found = list(values)
-    return f"{min(found):{form}} to {max(found):{form}}"
+    return " to ".join(dict.fromkeys(f"{value:{form}}" for value in (min(found), max(found))))
 
 
 JUMP = 2.0
@@ -271,6 +281,113 @@ def your_own_text() -> Iterator[str]:
     yield f"The validation loss reaches {dropout['validation_loss']:.3f} and does not rise."
     for run in (prior, dropout, plain):
         yield f"2,000 {run['train_loss']:.3f} {run['validation_loss']:.3f} max_updates"
+
+
+def decoders(name: str) -> list[dict[str, Any]]:
+    """What `decoding.py` or `ocr.py` found for each program on the messages: those in Elman with n-grams, networks."""
+    systems = next(one for one in load(name).values() if "systems" in one)["systems"]
+    return [systems[key] for key in ("KenLM, order 12, imported", "counts", "network, minute, seeds 1 to 3")]
+
+
+@page(
+    "docs/how_to/decode.md",
+    given=[
+        # benchmarks/decoding.py, make_frames and QUANTILES
+        "wrong for 25 % of the characters; it drops 4 %, and inserts 4 %",
+        "95 % bootstrap intervals",
+        # tests/formats/test_arpa_text.py, TOLERANCE
+        "equal Elman's to within 0.00001",
+        # src/elman/formats/arpa_text.py, _MAX_DEFECT
+        "differs from 1 by more than 0.01",
+        "(default 10 nats)",
+    ],
+)
+def decode() -> Iterator[str]:
+    """What the network costs, and which weights were chosen."""
+    simulated, ocr = decoders("decoding"), decoders("ocr")
+    *ngrams, networks = (
+        [one["milliseconds"], other["milliseconds"]] for one, other in zip(simulated, ocr, strict=True)
+    )
+    both = in_range(".0f", chain.from_iterable(ngrams))
+    yield f"It needs {in_range('.0f', networks)} ms per line, n-grams in Elman {both} ms"
+    weights = [
+        " and ".join(in_range("g", chain.from_iterable(one[key] for one in found)) for key in ("alpha", "beta"))
+        for found in (simulated, ocr)
+    ]
+    yield f"are {weights[0]} on simulated output, {weights[1]} on OCR output"
+
+
+@page("docs/how_to/compress_files.md")
+def compress_files() -> Iterator[str]:
+    """How fast both modes are."""
+    modes = next(run["modes"] for run in load("compression")["runs"] if run["name"] == "quick")
+    for mode, unit in (("mixture", " characters per second"), ("static", "")):
+        yield f"| {round(modes[mode]['compress_per_second'], -3):,}{unit} |"
+
+
+@page(
+    "docs/how_to/install.md",
+    given=["Elman requires Python 3.11 to 3.14", "on Python 3.13 and older"],  # pyproject.toml
+)
+def install() -> Iterator[str]:
+    """How long kernels are compiled."""
+    figures = load("startup")["figures"]
+    seconds = figures["train_one_update_compiling"] - figures["train_one_update_compiled"]
+    yield f"takes longer (with preset `reference`, {seconds:.0f} s)"
+
+
+@page("docs/how_to/playground.md", given=["by at most 0.002 nats per character"])  # MAX_INCREASE of formats/page
+def playground() -> Iterator[str]:
+    """How large a page is, and how fast."""
+    quick, minute = (one for one in load("page")["results"] if one["run"] in ("quick", "minute"))
+    sizes = [one["types"][one["weights"]]["megabytes"] for one in (quick, minute)]
+    yield f"the page has {sizes[0]:.1f} MB with preset `quick` and {sizes[1]:.1f} MB with `minute`"
+    speeds = [round(one["chars_per_second"], -3) for one in (quick, minute)]
+    yield f"generates {speeds[0]:,} and {speeds[1]:,} characters per second"
+
+
+@page(
+    "docs/how_to/serve.md",
+    given=["after 30 seconds it counts as disconnected"],  # tests/apps/serve/test_docs.py
+)
+def serve() -> Iterator[str]:
+    """How fast the server is."""
+    steady = load("serving")["steady"]
+    speed = f"{round(steady['chars_per_second'], -3):,} characters per second"
+    yield f"generates {speed} for {steady['clients']} clients"
+
+
+def nothing() -> Iterator[str]:
+    """A page without a measurement."""
+    yield from ()
+
+
+SETTINGS = {
+    "docs/index.md": ["Python 3.11 to 3.14"],  # pyproject.toml
+    "docs/how_to/busy_machines.md": ["less than 70 % of the time"],  # BUSY of elman.training.limits
+    "docs/how_to/evaluate_and_score.md": [
+        "higher than 99 % of the held-out lines",  # the option before it
+        "each costs about 25 nats",  # elman.text.unknown; tests/project/test_pages.py, test_the_guide_finds_the_anomaly
+    ],
+    "docs/how_to/export_and_import.md": ["Python 3.8 and NumPy 1.20 or newer"],  # elman.formats.python
+    "docs/how_to/find_anomalies.md": ["higher than 99 % of the lines"],  # the option before it
+    "docs/how_to/random_strings.md": ["than 99 % of the held-out strings"],  # the option before it
+    "docs/how_to/reproduce_a_result.md": ["from 10 s on"],  # elman.recipe
+    "docs/how_to/stop_and_resume.md": ["the last 10 % of the text"],  # the option before it
+    "docs/how_to/texts.md": [
+        "time stamps in 70 % of lines",  # STAMPED of elman.text.kinds
+        "keeps 99 % of the text",  # KEPT there
+        "needs Python 3.14",
+        "delivers nothing within 5 s",  # PIPE_SECONDS of elman.text.sources
+        "750,000 characters per second of the limit",  # MAX_CHARS_PER_SECOND of elman.recipe
+    ],
+    "docs/reference/compressed_format.md": ["max(1, min(32, floor(N / 4096)))"],
+    "docs/reference/glossary.md": ["1 nat is 1.44 bits"],  # 1 / log 2
+    "docs/reference/http_api.md": ["must arrive within 30 s"],  # Settings of elman.apps.serve
+}
+"""Settings and limits of the code with units, in pages without measurements."""
+for _name, _given in SETTINGS.items():
+    page(_name, _given)(nothing)
 
 
 def check(text: str, claims: list[str], given: list[str]) -> list[str]:

@@ -36,7 +36,7 @@ BASE: dict[str, Any] = {
 """What every variant has unless it says otherwise."""
 
 VARIANTS: dict[str, tuple[Any, ...]] = {
-    "ngram_order": (0, 3, 5, 8, 10),
+    "ngram_order": (0, 4, 6, 9, 11),
     "ngram_min_count": (1, 2, 3),
     "ngram_folds": (0, 10),
     "ngram_start": (0.0, 0.5, 0.8),

@@ -14,7 +14,7 @@ about = json.loads(network.get_modelmeta().custom_metadata_map["elman"])
 alphabet = about["alphabet"]
 state = {name: np.array(rows, np.float32)[:, None] for name, rows in about["state"].items()}  # (layers, 1, hidden size)
 if "ngram" in about:
-    state["history0"] = np.zeros((about["ngram"]["order"], 1), np.int64)
+    state["history0"] = np.zeros((about["ngram"]["order"] - 1, 1), np.int64)
 generator = np.random.default_rng(1)
 character = "\n" if "\n" in alphabet else alphabet[0]
 for _ in range(200):

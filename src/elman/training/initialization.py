@@ -61,7 +61,7 @@ def choose_settings(
         has = f"the text has {format_count(total, 'character')}"
         raise ElmanError(f"{has}, but training needs at least {recipe.MIN_CHARS}")
     if not n:
-        raise ElmanError(f"{option.validation:{asked.validation:g}} leaves no characters of {total} to train on")
+        raise ElmanError(f"{option.validation:{asked.validation}} leaves no characters of {total} to train on")
     budget, speed = None if preset is None or asked.is_counts_only else preset.budget, None
     seconds = budget and (asked.max_seconds or budget)
     if seconds is not None and speed_decides(asked, passed):

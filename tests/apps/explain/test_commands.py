@@ -11,6 +11,7 @@ import pytest
 
 import elman
 from elman.apps.explain.explanation import explain_indices
+from elman.errors import ElmanError
 from elman.text import Corpus
 from support.cli import Command
 from support.tolerances import COMPILED, SINGLE
@@ -98,7 +99,9 @@ def test_a_text_is_read_as_by_the_other_commands(command: Command, tmp_path: Pat
     lf, crlf = (command("explain", tmp_path / "run", tmp_path / name, *out) for name in ("lf", "crlf"))
     results = [json.loads(each.out) | {"bytes": 0} for each in (lf, crlf)]  # the page contains the name
     assert results[0] == results[1]
-    page = elman.explain("anna 41\r\nbell 42\r\n", model)
+    page = elman.explain("anna 41\r\nbell 42\r\n", model, units=1)
+    with pytest.raises(ElmanError, match=r"^units must be at least 1 \(got 0\)$"):
+        elman.explain("anna", model, units=0)
     assert page.alphabet.decode(page.explanation.indices) == "anna Ⓝ\nbell Ⓝ\n"
     indices = model.alphabet.encode("\nanna Ⓝ\nbell Ⓝ\n")
     explanation = explain_indices(model.engine, model.parameters, model.state, indices)

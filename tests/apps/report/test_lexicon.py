@@ -84,6 +84,9 @@ def test_what_stands_around_a_name_is_one_line_of_whole_words() -> None:
     assert context.startswith("aaaa ")
     assert "bb ROMEO: cc dddd" in context
     assert context.endswith(" dddd")
+    for last, end in (("e" * 6, "dddd eeeeee"), ("e" * 7, "dddd")):  # the first ends with the context, the other is cut
+        sample = Sample(1, None, f"a\nROMEO {'dddd ' * 5}{last}")
+        assert find_names(build_lexicon([PLAY]).names, [sample])[0]["context"].endswith(f" {end}")
 
 
 def test_a_marked_sample_is_the_sample() -> None:

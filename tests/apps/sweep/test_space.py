@@ -1,5 +1,6 @@
 """The settings of a sweep: search spaces and what they may contain, and which settings are refused."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,11 @@ learning_rate = {low = 1e-3, high = 0.1, log = true}
 EITHER = "a list of choices, or a table with low and high and perhaps log or step"
 NOT_COMPARED = "cannot be varied: losses on different texts or alphabets cannot be compared"
 NEITHER: list[Any] = [[], 3, {"low": 1}, {"low": 1, "high": 2, "lgo": True}]
-NEITHER += [{"low": 1, "high": 2, "log": 1}, {"low": 1, "high": 2, "step": "a"}]
+NEITHER += [
+    {"low": 1, "high": 2, "log": 1},
+    {"low": 1, "high": 2, "step": "a"},
+    {"low": 1, "high": 2, "step": math.nan},
+]
 
 
 def parse(**table: Any) -> dict[str, Any]:

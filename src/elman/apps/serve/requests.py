@@ -189,7 +189,7 @@ class CompletionRequest(RequestBody):
     best_of: Annotated[int, Field(ge=1, le=1), Integral] = Field(1, description=UNSUPPORTED)
     presence_penalty: Zero = Field(0, description=UNSUPPORTED)
     frequency_penalty: Zero = Field(0, description=UNSUPPORTED)
-    logit_bias: Annotated[dict[str, float], Field(max_length=0)] = Field({}, description=UNSUPPORTED)
+    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] = Field({}, description=UNSUPPORTED)
     suffix: Annotated[str, Field(max_length=0)] = Field("", description=UNSUPPORTED)
 
     @property

@@ -126,7 +126,8 @@ def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any
     if isinstance(values, list) and values:
         return [parse(value) for value in values]
     is_range = isinstance(values, dict) and {"low", "high"} <= values.keys() <= {"low", "high", "log", "step"}
-    if not is_range or type(values.get("log", False)) is not bool or type(values.get("step", 1)) not in (int, float):
+    is_step = is_range and type(step := values.get("step", 1)) in (int, float) and math.isfinite(step)
+    if not is_step or type(values.get("log", False)) is not bool:
         expected = "a list of choices, or a table with low and high and perhaps log or step"
         raise ElmanError(f"{name} must be {expected} (got {quote(values)})")
     parsed = values | {"low": parse(values["low"]), "high": parse(values["high"])}
