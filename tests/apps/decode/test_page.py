@@ -1,4 +1,4 @@
-"""The first example of `docs/how_to/decode.md` prints what the page shows."""
+"""The first example of `docs/how_to/decode.md` prints what the page and README show."""
 
 import re
 
@@ -13,3 +13,7 @@ PAGE = (ROOT / "docs" / "how_to" / "decode.md").read_text("utf-8")
 def test_the_first_example(capsys: pytest.CaptureFixture[str]) -> None:
     exec(PROGRAM, {})
     assert capsys.readouterr().out == PRINTED
+
+
+def test_the_readme_shows_the_decoded_line() -> None:
+    assert " → ".join(f"`{line}`" for line in PRINTED.splitlines()) in (ROOT / "README.md").read_text("utf-8")
