@@ -120,11 +120,24 @@ def test_what_is_no_list_of_lines(detector: LineOutlierDetector, X: Any) -> None
     for method in (detector.predict, make_detector(**SMALL).fit):
         with pytest.raises(ElmanError, match="X must be lines"):
             method(X)
-    with pytest.raises(ValueError, match="not fitted"):
-        make_detector().predict(ODD)
+    with pytest.raises(ElmanError, match="X must be lines"):
+        make_detector(**SMALL).fit(None)  # type: ignore[arg-type]
+    for estimator in (make_detector(), make_classifier()):
+        with pytest.raises(ValueError, match="not fitted"):
+            estimator.predict(ODD)
 
 
-@pytest.mark.parametrize("option", [{"by": "median"}, {"contamination": 0.6}, {"mask": "colours"}, {"preset": "slow"}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"by": "median"},
+        {"by": []},
+        {"contamination": 0.6},
+        {"contamination": "a"},
+        {"mask": "colours"},
+        {"preset": "slow"},
+    ],
+)
 def test_an_option_out_of_range(option: dict[str, Any]) -> None:
     with pytest.raises(ElmanError, match=next(iter(option))):
         make_detector(**option).fit(LINES)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman import train
-from elman.errors import ElmanError, quote, report_system_errors, require_extra, shorten
+from elman.errors import ElmanError, check_number, quote, report_system_errors, require_extra, shorten
 from elman.model import AGGREGATIONS, DEFAULT_AGGREGATION, BlockScorer, Model, find_threshold
 from elman.network import log_softmax
 from elman.text import Corpus
@@ -99,10 +99,9 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             If a parameter is invalid, or there is too little text.
         """
         lines = _list_lines(X)
-        if self.by not in AGGREGATIONS:
+        if not isinstance(self.by, str) or self.by not in AGGREGATIONS:
             raise ElmanError(f"by must be one of {', '.join(AGGREGATIONS)} (got {shorten(self.by)})")
-        if not 0 <= self.contamination <= 0.5:
-            raise ElmanError(f"contamination must be from 0 to 0.5 (got {shorten(self.contamination)})")
+        check_number("contamination", self.contamination, "from 0 to 0.5", lambda value: 0 <= value <= 0.5)
         self.model_ = _train(self, lines, HELD_OUT if len(lines) * HELD_OUT >= MIN_HELD_OUT else 0.0)
         if self.model_.score_quantiles is None:
             self.offset_ = float(np.quantile(self.score_samples(lines), self.contamination))
@@ -206,7 +205,8 @@ class LineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Iterable[str]) -> NDArray[Any]:
         """Return the most probable class of every line, of shape (n_samples,)."""
-        return np.asarray(self.classes_[self.predict_log_proba(X).argmax(axis=1)])
+        log_p = self.predict_log_proba(X)  # first: it raises an error if the estimator is not fitted
+        return np.asarray(self.classes_[log_p.argmax(axis=1)])
 
     def __sklearn_tags__(self) -> Tags:
         return _of_lines(super().__sklearn_tags__())
@@ -241,7 +241,7 @@ def _list_lines(X: Iterable[str]) -> list[str]:
     shape: tuple[int, ...] = getattr(X, "shape", ())
     if len(shape) == 2 and shape[1] == 1:
         X = np.asarray(X)[:, 0]
-    lines = [] if isinstance(X, str) else list(X)
+    lines = [] if isinstance(X, str) or not isinstance(X, Iterable) else list(X)
     if not lines or not all(isinstance(line, str) for line in lines):
         raise ElmanError("X must be lines: a list, a one-dimensional array or a column of strings, which is not empty")
     return lines
