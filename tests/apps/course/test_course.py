@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,14 @@ def test_a_submission_that_cannot_be_measured_says_why(
     (tmp_path / "own.py").write_text(SOLUTION.replace(old, new), "utf-8")
     sizes = {"text": "the cat sat on the mat. " * 9, "m": 4, "T": 5, "eta": 0.1, "seed": 1, "updates": 9}
     assert run_tasks(tmp_path / "own.py", "measure", [task], 5, **sizes) == {task: finding}
+
+
+def test_the_message_that_the_readme_shows_is_the_graders(tmp_path: Path) -> None:
+    shown = re.search(r"db, dW, dU, dh0: [^`…\n]*", (ROOT / "README.md").read_text("utf-8"))
+    assert shown
+    findings = submit(tmp_path, SOLUTION.replace("dh_next = W.T @ da", "pass"))
+    assert [*findings] == ["backward"]
+    assert findings["backward"][0].startswith(shown[0].strip())
 
 
 def test_helpers_of_a_submission_may_be_different(tmp_path: Path) -> None:
