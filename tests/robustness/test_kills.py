@@ -253,7 +253,7 @@ def test_a_run_that_is_killed_before_or_right_after_its_first_checkpoint_is_resu
     if lost is None:
         for name in ("run", "whole"):
             (tmp_path / name).mkdir()
-        (tmp_path / "run" / ".elman-1-01234567.part").touch()
+        (tmp_path / "run" / ".elman-99999999-01234567.part").touch()
     else:
         with pytest.raises(KeyboardInterrupt):
             train(corpus, **EXACT, max_updates=9, out=tmp_path / "run", callback=KilledAt())

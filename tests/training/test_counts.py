@@ -178,7 +178,7 @@ def test_lines_that_cannot_be_scored(of_lines: elman.Model, lines: Any, by: Any,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hidden_size": 0, "ngram_order": 0}, "hidden_size=0 requires ngram_order, such as 10"),
+        ({"hidden_size": 0, "ngram_order": 0}, "hidden_size=0 requires ngram_order, such as 12"),
         ({"hidden_size": -1}, "hidden_size must be at least 0 (got -1)"),
     ],
 )

@@ -196,7 +196,9 @@ app = create_app()
 
 
 def main(arguments: list[str] | None = None, started: float | None = None) -> None:
-    """Run the command line and exit: 0, 1 (a check found something), 2 (bad input), 130 (interrupt), 128 + a signal.
+    """Run the command line and exit: 0, 1 (a check found something), 2 (bad input), 130 (interrupted), 128 + a signal.
+
+    A command that saves its work when it gets SIGTERM exits with 130.
 
     `started` is the time of `time.monotonic` at which the process started, now by default.
     """
