@@ -61,6 +61,8 @@ def readme() -> Iterator[str]:
     times = [one["whole_seconds"] for one in load("presets")["results"] if one["preset"] == "quick"]
     yield f"`quick` trains for {round(median(times))} seconds"
     yield f"After 5 seconds on two CPU cores, Elman's loss is {peer('Elman', 5)['window_loss']:.3f} nats per character"
+    without = peer("Elman without the n-gram prior", 5)["window_loss"]
+    yield f"({without:.3f} without counts of n-grams"
 
 
 def in_range(form: str, values: Iterable[float]) -> str:
