@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,15 @@ from elman.text import read_corpus
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 DESKTOP = {"viewport": {"width": 1200, "height": 900}}
+CLOSE = DESKTOP | {"device_scale_factor": 2}
 PHONE = {"viewport": {"width": 390, "height": 780}, "color_scheme": "dark", "is_mobile": True, "has_touch": True}
 HELD_OUT = {"shakespeare": 111_540, "python-docs": 46_500}
 """Characters at the end of a text that its models are not trained on: a tenth."""
+DASHBOARD: dict[str, Any] = {
+    "corpus": "shakespeare", "preset": "quick", "hidden_size": 256, "ngram_order": 0, "validation": 0.1,
+    "validate_every": 150, "max_updates": 1500,
+}  # fmt: skip
+"""The runs of the dashboard, whose colours are those of the cells in other pictures."""
 RUNS: dict[str, dict[str, Any]] = {
     "bard": {"corpus": "shakespeare", "preset": "minute", "max_updates": 1000},
     "lstm": {
@@ -97,11 +104,15 @@ def show_explanation(page: Page, folder: Path) -> None:
 
 
 def show_counting(page: Page, folder: Path) -> None:
-    """Colour held-out documentation by what counting and the network contribute."""
+    """Colour held-out documentation by what counting and the network contribute, and show six lines."""
     explain(page, folder, "docs")
     page.get_by_role("radio", name="Counting or network").check()
-    page.locator("#rows").click(position={"x": 223, "y": 190})
-    take(page, "counting")
+    lines = page.locator("#rows > div")
+    first, last = (lines.nth(n).bounding_box() for n in (5, 10))
+    assert first
+    assert last
+    height = last["y"] + last["height"] - first["y"]
+    take(page, "counting", clip={"x": first["x"] - 8, "y": first["y"], "width": 640, "height": height})
 
 
 def explain(page: Page, folder: Path, name: str) -> None:
@@ -115,19 +126,20 @@ def explain(page: Page, folder: Path, name: str) -> None:
 
 
 def show_dashboard(page: Page, folder: Path) -> None:
-    """Train beside a finished run, and open the dashboard of the training."""
-    other, run = find_run(folder, "lstm"), folder / "gru"
-    options = ("--preset", "quick", "--ngram-order", 0, "--max-updates", 1500, "--validation", 0.1, "--overwrite")
-    with serve("train", "shakespeare", "-o", run, *options, "--live", "--live-with", other) as address:
+    """Train beside two finished runs, and open the dashboard of the training."""
+    others = [("--live-with", find_run(folder, f"live/{cell}")) for cell in ("lstm", "gru")]
+    options = [(f"--{name.replace('_', '-')}", value) for name, value in DASHBOARD.items() if name != "corpus"]
+    words = ("train", DASHBOARD["corpus"], "--cell", "rnn", *chain(*options, *others), "--overwrite", "--live")
+    with serve(*words, "-o", folder / "live" / "rnn") as address:
         page.goto(address)
-        page.locator("#metrics div", has_text="Updates").filter(has_text=re.compile(r"1,0\d\d|9\d\d")).wait_for()
+        page.locator("#metrics div", has_text="Updates").filter(has_text=re.compile(r"1,[0-3]\d\d|9\d\d")).wait_for()
         take(page, "live")
 
 
-def take(page: Page, name: str) -> None:
+def take(page: Page, name: str, **options: Any) -> None:
     """Write a picture of what is visible."""
     page.wait_for_timeout(500)
-    page.screenshot(path=IMAGES / f"{name}.png")
+    page.screenshot(path=IMAGES / f"{name}.png", **options)
     print(name, flush=True)
 
 
@@ -135,8 +147,8 @@ PICTURES: dict[str, tuple[Callable[[Page, Path], None], dict[str, Any]]] = {
     "play": (show_playground, DESKTOP),
     "page_phone": (show_page, PHONE),
     "explain": (show_explanation, DESKTOP),
-    "counting": (show_counting, DESKTOP),
-    "live": (show_dashboard, DESKTOP),
+    "counting": (show_counting, CLOSE),
+    "live": (show_dashboard, {"viewport": {"width": 1200, "height": 925}}),
 }
 
 

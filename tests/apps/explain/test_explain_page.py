@@ -445,7 +445,7 @@ def test_text_is_readable_on_every_colour(opened: Opener, prior_page: ExplainPag
     assert min(ratios) >= 4.5
     assert max(ratios) == ratios[20]
     page.check("#by-prior")
-    until(page, "document.getElementById('ticks').textContent.startsWith('6 bits more counting')")
+    until(page, "document.getElementById('ticks').textContent.startsWith('4 bits more counting')")
     assert min(page.evaluate(CONTRAST)) >= 4.5
     difference = np.maximum(prior.network, 0) - np.maximum(prior.counting, 0)
     columns = [n for n in range(1, 20) if abs(difference[n]) > 1]

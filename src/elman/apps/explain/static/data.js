@@ -10,7 +10,7 @@ import { formatSigned } from "../format.js";
 
 export const STEPS_PER_BIT = 1024;
 const NO_SURPRISAL = 0xffff;
-const SURPRISAL_LEVELS = 32, LEVELS = 20, FULL_BITS = 6;
+const SURPRISAL_LEVELS = 32, LEVELS = 20, FULL_BITS = 4;
 const INDEX = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array };
 
 export const data = JSON.parse(byId("data").textContent);
