@@ -159,7 +159,7 @@ def performance() -> Iterator[str]:
     ],
 )
 def published() -> Iterator[str]:
-    """The molecules, beside those of the paper, and the log lines; the bits per character are a table."""
+    """The molecules, beside the results of the paper, and the log lines; the bits per character are a table."""
     results = load("published")["results"]
     (hour,) = (one for one in results if one["data"] == "moses" and one["settings"] and one["ngram_weight"] == 1)
     yield f"| valid by RDKit | {hour['valid']:.1%} | 97.5% |".replace("%", " %")
@@ -393,7 +393,7 @@ for _name, _given in SETTINGS.items():
 
 
 def check(text: str, claims: list[str], given: list[str]) -> list[str]:
-    """Return the sentences that a page lacks, and its figures that stand in none of them."""
+    """Return the sentences that a page lacks, and its figures that are in none of them."""
     faults = []
     for claim in (*claims, *given):
         text, count = re.subn(r"\s+".join(map(re.escape, claim.split())), " ", text)

@@ -36,7 +36,7 @@ DASHBOARD: dict[str, Any] = {
     "corpus": "shakespeare", "preset": "quick", "hidden_size": 256, "ngram_order": 0, "validation": 0.1,
     "validate_every": 150, "max_updates": 1500,
 }  # fmt: skip
-"""The runs of the dashboard, whose colours are those of the cells in other pictures."""
+"""The runs of the dashboard, in which each cell has its colour of the other pictures."""
 RUNS: dict[str, dict[str, Any]] = {
     "bard": {"corpus": "shakespeare", "preset": "minute", "max_updates": 1000},
     "lstm": {

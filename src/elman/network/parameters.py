@@ -199,7 +199,7 @@ def initial_parameters(
     Parameters
     ----------
     net : Architecture
-        Its context length is that of `ngrams`.
+        Its context length is the one of `ngrams`.
     std : float
         Standard deviation of the weights.
     generator : RandomState

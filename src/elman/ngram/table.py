@@ -39,7 +39,7 @@ Ints = NDArray[np.intp]
 Words = NDArray[np.uint64]
 
 MAX_ORDER = 20
-"""Maximum length of the counted strings, one more than that of a context."""
+"""Maximum length of the counted strings, one more than the length of a context."""
 
 CODES = np.array([*range(8), *(m << k for k in range(31) for m in range(8, 16))], np.int64)
 """The number that each code stands for: 0 … 16, 18, 20, …, 32, 36, …. Others are off by at most 1/17."""

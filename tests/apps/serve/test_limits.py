@@ -101,7 +101,7 @@ def test_every_number_has_limits() -> None:
     "value", [[-1] * 300_000, [["a", -1]] * 100, [[-1] * 1000] * 100], ids=["one", "texts", "many"]
 )
 def test_a_list_of_wrong_numbers_has_few_errors(value: list[Any]) -> None:
-    """Each error has a message and its input: that of a megabyte of numbers would stop the server for seconds."""
+    """Each error has a message and its input: a megabyte of wrong numbers would stop the server for seconds."""
     kind = create_request_types({NAME: model()}, Settings())[CompletionRequest]
     with pytest.raises(ValidationError) as caught:
         kind.model_validate({"prompt": value})
