@@ -21,7 +21,10 @@ import pytest
 import elman
 from elman.apps.sweep import loop
 from elman.config import Config
+from elman.engine import get_engine
 from elman.errors import MAX_INT, ElmanError
+from elman.pyctcdecode import build_ctcdecoder
+from elman.testing import check_engine
 from elman.training import api
 from support.random_model import random_prior_model
 from support.state import TEXT
@@ -67,13 +70,21 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Callable[
         "Model.arrange": {"indices": corpus.indices}, "Model.save": {"path": folder / "model.safetensors"},
         "Model.score_lines": {"lines": ["a"]}, "LineScorer.__call__": {"lines": ["a"]},
         "Corpus.from_lines": {"lines": ["ab", "c"]}, "CtcSearch.advance": {"log_probs": LOG_P},
+        "BeamSearchDecoderCTC.decode": {"logits": LOG_P}, "BeamSearchDecoderCTC.decode_beams": {"logits": LOG_P},
+        "BeamSearchDecoderCTC.decode_batch": {"pool": None, "logits_list": [LOG_P]},
+        "BeamSearchDecoderCTC.save_to_dir": {"filepath": folder},
+        "BeamSearchDecoderCTC.load_from_dir": {"filepath": folder},
     }  # fmt: skip
     defaults = {"text": TEXT, "length": 5}
     objects = {"Model": model, "Corpus": corpus, "Run": run, "SavedRun": saved, "CtcSearch": search}
+    objects["BeamSearchDecoderCTC"] = decoder = build_ctcdecoder(["h", "i"])
+    decoder.save_to_dir(folder)
     objects |= {"LineScorer": elman.LineScorer(folder / "run"), "lines": lines, "Config": elman.Config()}
     found: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {}
     for name in sorted({*dir(elman)} - NOT_CALLED - {"__version__"}):
         found[name] = getattr(elman, name), arguments.get(name, {})
+    found["check_engine"] = check_engine, {"engine": get_engine("numpy"), "updates": 2}
+    found["build_ctcdecoder"] = build_ctcdecoder, {"labels": ["h", "i"]}
     for kind, each in objects.items():
         for name, _ in inspect.getmembers(type(each), callable):
             if not name.startswith("_") or (name == "__call__" and kind == "LineScorer"):

@@ -199,6 +199,11 @@ def test_the_experiments_read_a_text_as_it_is(preset: str) -> None:
     assert (run.text_kind, run.config.lines) == (None, False)
 
 
+@pytest.mark.parametrize("text", ["123 " * 40_000, "\n" * 99 + "ab" * 20, " \t" * 99])
+def test_a_text_without_a_complete_line(text: str) -> None:
+    assert look(Corpus.from_text(text), {}).settings == {}
+
+
 def test_the_field_with_most_of_the_text() -> None:
     lines = ["id,author,message", *(f"{n},ann,{sentence()}" for n in range(20))]
     assert choose_field(read_rows(lines, "CSV")) == ("message", 12.0)

@@ -122,6 +122,7 @@ def run_in_chunks(
     return losses
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Carries out the mathematics of `elman.network`; no result depends on earlier calls.
 

@@ -90,8 +90,8 @@ class Score:
 
     @property
     def nats_per_char(self) -> float:
-        """Mean cross-entropy in nats."""
-        return self.nats / self.chars
+        """Mean cross-entropy in nats; NaN of no characters."""
+        return self.nats / self.chars if self.chars else math.nan
 
     @property
     def bits_per_char(self) -> float:

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.config import Config
 from elman.engine import Engine, TrainState, get_engine
+from elman.errors import ElmanError, check_range, checks_types, quote
 from elman.network import Optimizer, SamplingParams
 from elman.network.parameters import Architecture, Array, initial_parameters
 from elman.network.sampling import list_sampling_options
@@ -28,6 +30,7 @@ from elman.ngram.counting import count_ngrams
 from elman.ngram.model import NgramModel
 from elman.text import Windows
 
+MAX_SIZE = 1000  # of a network and a batch that are compared
 REFERENCE_OPTIMIZER = Optimizer(learning_rate=0.1, grad_clip=1.0)
 """That of the reference experiment, with a clipping threshold low enough to take effect."""
 
@@ -107,6 +110,7 @@ def compare_gradients(engine: Engine, state: TrainState, windows: Windows) -> di
     return errors | {"loss": abs(result.loss - expected.loss) / abs(expected.loss)}
 
 
+@checks_types
 def check_engine(
     engine: Engine, *, K: int = 7, m: int = 4, T: int = 5, updates: int = 10, dtype: np.typing.DTypeLike = np.float64,
     cell: str = "rnn", layers: int = 1, batch_size: int = 1, optimizer: Optimizer = REFERENCE_OPTIMIZER,
@@ -136,6 +140,14 @@ def check_engine(
     >>> comparison.trajectory, comparison.same_text
     (0.0, True)
     """
+    for name, value, minimum in (("K", K, 2), ("m", m, 1), ("T", T, 1), ("updates", updates, 1)):
+        check_range(name, value, minimum, MAX_SIZE)
+    Config(cell=cell, layers=layers, batch_size=batch_size, ngram_order=ngram_order)  # checks their values
+    for name, object_, kind in (("engine", engine, Engine), ("optimizer", optimizer, Optimizer)):
+        if not isinstance(object_, kind):
+            raise ElmanError(f"{name} must be an {kind.__name__} (got {quote(object_)})")
+    if not (isinstance(dtype, str | type | np.dtype) and dtype in (np.float64, np.float32, "float64", "float32")):
+        raise ElmanError(f"dtype must be float64 or float32 (got {quote(dtype)})")
     length = batch_size * (T * max(2, updates // 2) + 2)  # every batch row and every epoch leave a remainder
     text = np.random.RandomState(1).randint(0, K, length).astype(np.min_scalar_type(K - 1))
     windows = Windows(text, T, batch_size, cross_fit=True)

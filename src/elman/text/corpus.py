@@ -80,6 +80,8 @@ class Corpus:
 
     def __post_init__(self) -> None:
         K = len(self.alphabet)
+        if not isinstance(self.indices, np.ndarray):
+            raise ElmanError(f"corpus indices must be an array (got {quote(self.indices)}): use Corpus.from_text")
         fits = self.indices.ndim == 1 and self.indices.dtype.kind == "u"
         if not fits or any(chunk.max() >= K for chunk in iterate_chunks(self.indices)):
             raise ElmanError(

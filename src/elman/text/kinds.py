@@ -304,7 +304,7 @@ def measure(lines: Sequence[str], rows: Sequence[dict[str, Any]] = (), path: str
         time_stamps=sum(bool(_STAMP.search(line[:STAMP_WITHIN])) for line in flush) / max(1, len(flush)),
         objects=share(_parse_object),
         columns=sum(map(bool, rows)) / max(1, len(rows)),
-        spread=float(np.std(lengths) * n / chars),
+        spread=float(np.std(lengths or [0]) * n / chars),
         named=find_named(path),
     )
 

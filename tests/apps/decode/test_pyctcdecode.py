@@ -1,6 +1,8 @@
 """The interface of pyctcdecode gives its results, or texts that are more probable."""
 
 import json
+import math
+import re
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -102,3 +104,26 @@ def test_a_decoder_without_a_model_is_saved_and_others_are_refused(tmp_path: Pat
         (tmp_path / "alphabet.json").write_text(contents)
         with pytest.raises(elman.ElmanError, match="does not contain what save_to_dir writes"):
             decoder.load_from_dir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"token_min_logp": 1.0}, "token_min_logp must be at most 0 (got 1.0)"),
+        ({"beam_prune_logp": math.nan}, "beam_prune_logp must be at most 0 (got nan)"),
+        ({"logits": [1.0]}, "logits must have a row per frame and 7 columns (got the shape (1,))"),
+    ],
+)
+def test_wrong_values(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(elman.ElmanError, match=f"^{re.escape(expected)}$"):
+        build_ctcdecoder(LABELS).decode(**({"logits": logits(1)} | options))
+
+
+def test_only_models_are_saved(tmp_path: Path) -> None:
+    class OtherModel:
+        alphabet = elman.Corpus.from_text("abc").alphabet
+        start = step = None
+
+    with pytest.raises(elman.ElmanError, match=r"requires an elman\.Model \(got OtherModel\)$"):
+        build_ctcdecoder(LABELS, OtherModel()).save_to_dir(tmp_path)
+    assert [*tmp_path.iterdir()] == []

@@ -317,7 +317,8 @@ def test_directories_that_are_refused(tmp_path: Path) -> None:
             small_sweep(tmp_path, 1, out=tmp_path / "c")
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "study.db").write_text("no database " * 99)
-    with pytest.raises(ElmanError, match=r"^cannot use the database '.*study\.db' \(file is not a database\)$"):
+    expected = r"^cannot use the database '.*study\.db' \(file is not a database\): choose another out$"
+    with pytest.raises(ElmanError, match=expected):
         small_sweep(tmp_path, 1, out=tmp_path / "d")
 
 

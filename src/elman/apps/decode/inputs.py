@@ -53,16 +53,22 @@ def list_arrays(log_probs: Iterable[ArrayLike]) -> list[NDArray[Any]]:
         raise ElmanError(f"log_probs must be an array for each line ({error})") from None
 
 
+def read_matrix(name: str, values: ArrayLike, K: int) -> NDArray[np.float64]:
+    """Return an argument with a row for each frame and a column for each symbol (T, K)."""
+    try:
+        if np.iscomplexobj(values):
+            raise TypeError("they are complex")
+        frames = np.ascontiguousarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ElmanError(f"{name} must be an array of numbers ({error})") from None
+    if frames.ndim != 2 or frames.shape[1] != K:
+        raise ElmanError(f"{name} must have a row per frame and {K} columns (got the shape {frames.shape})")
+    return frames
+
+
 def read_frames(log_probs: ArrayLike, K: int, from_logits: bool) -> NDArray[np.float64]:
     """Return the log-probabilities (T, K)."""
-    try:
-        if np.iscomplexobj(log_probs):
-            raise TypeError("they are complex")
-        frames = np.ascontiguousarray(log_probs, np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ElmanError(f"log_probs must be an array of numbers ({error})") from None
-    if frames.ndim != 2 or frames.shape[1] != K:
-        raise ElmanError(f"log_probs must have a row per frame and {K} columns (got the shape {frames.shape})")
+    frames = read_matrix("log_probs", log_probs, K)
     highest = frames.max(axis=1, keepdims=True)
     if not np.isfinite(highest).all():
         t = int(np.argmin(np.isfinite(highest)))

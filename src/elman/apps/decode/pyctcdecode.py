@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -14,11 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elman.apps.decode.ctc import ALPHA, BETA, Hypothesis, decode_ctc
-from elman.apps.decode.inputs import BLANKS
-from elman.apps.decode.language_model import LmState
-from elman.errors import ElmanError, quote
+from elman.apps.decode.inputs import BLANKS, check_weights, list_arrays, read_matrix
+from elman.apps.decode.language_model import LmState, check_is_language_model
+from elman.errors import ElmanError, check_number, checks_types, list_strings, quote
 from elman.formats import import_
-from elman.model import load
+from elman.model import Model, load
+from elman.storage import replace_file
 
 
 class BeamSearchDecoderCTC:
@@ -46,14 +48,19 @@ class BeamSearchDecoderCTC:
     def __init__(
         self, labels: Sequence[str], kenlm_model_path: Any = None, alpha: float = ALPHA, beta: float = BETA
     ) -> None:
-        model = kenlm_model_path
-        if isinstance(model, str | Path):
-            model = (import_ if Path(model).name.endswith((".arpa", ".arpa.gz")) else load)(model)
-        self.labels, self.alpha, self.beta, self.model = _normalize(labels), alpha, beta, model
+        model, self.labels = kenlm_model_path, _normalize(list_strings("labels", labels))
+        if isinstance(model, str | os.PathLike):
+            model = (import_ if os.fspath(model).endswith((".arpa", ".arpa.gz")) else load)(model)
+        elif model is not None:
+            check_is_language_model(model)
+        self.alpha, self.beta = check_weights(alpha, beta)
+        self.model = model
 
     def reset_params(self, alpha: float | None = None, beta: float | None = None) -> None:
         """Change the weights."""
-        self.alpha, self.beta = self.alpha if alpha is None else alpha, self.beta if beta is None else beta
+        self.alpha, self.beta = check_weights(
+            self.alpha if alpha is None else alpha, self.beta if beta is None else beta
+        )
 
     def decode(self, logits: ArrayLike, beam_width: int = 100, **options: Any) -> str:
         """Return the best text, see `decode_beams`."""
@@ -61,7 +68,10 @@ class BeamSearchDecoderCTC:
 
     def decode_batch(self, pool: Any, logits_list: Iterable[ArrayLike], **options: Any) -> list[str]:
         """Return the best text of each matrix, decoded by the processes of a pool, which may be None."""
-        return [*(map if pool is None else pool.map)(partial(self.decode, **options), logits_list)]
+        if pool is not None and not hasattr(pool, "map"):
+            raise ElmanError(f"pool must be a multiprocessing.Pool or None (got {quote(pool)})")
+        decode, matrices = partial(self.decode, **options), list_arrays(logits_list)
+        return [*(map if pool is None else pool.map)(decode, matrices)]
 
     def decode_beams(
         self, logits: ArrayLike, beam_width: int = 100, beam_prune_logp: float = -10.0, token_min_logp: float = -5.0,
@@ -73,13 +83,15 @@ class BeamSearchDecoderCTC:
         Of each: text, state of the language model, words with their first frame and the one after the last, log p(text)
         and score. `token_min_logp` is relative to the best symbol of a frame; `prune_history` has no effect.
         """
-        frames = np.asarray(logits, np.float64)
+        frames = read_matrix("logits", logits, len(self.labels))
         if np.isclose(frames.sum(axis=-1).mean(), 1):  # probabilities
             frames = np.log(np.clip(frames, 1e-15, 1))
         found = decode_ctc(
             frames, self.labels, self.model, alpha=self.alpha, beta=None if self.model is None else self.beta, blank="",
-            symbol_threshold=-token_min_logp, beam_threshold=-beam_prune_logp, width=beam_width, from_logits=True,
-            hotwords=hotwords or (), hotword_weight=hotword_weight, state=lm_start_state, nbest=nbest or beam_width,
+            symbol_threshold=-_check_nats("token_min_logp", token_min_logp), width=beam_width, from_logits=True,
+            beam_threshold=-_check_nats("beam_prune_logp", beam_prune_logp), hotword_weight=hotword_weight,
+            hotwords=() if hotwords is None else hotwords, nbest=beam_width if nbest is None else nbest,
+            state=lm_start_state,
         )  # fmt: skip
         return [(" ".join(h.text.split()), h.state, self._words(h), h.acoustic, h.score) for h in found]
 
@@ -88,15 +100,19 @@ class BeamSearchDecoderCTC:
         words = [[*word] for is_space, word in groupby(symbols, lambda symbol: symbol[0] == " ") if not is_space]
         return [("".join(label for label, _ in word), (word[0][1][0], word[-1][1][1] + 1)) for word in words]
 
-    def save_to_dir(self, filepath: str | Path) -> None:
+    @checks_types
+    def save_to_dir(self, filepath: str | os.PathLike[str]) -> None:
         """Write the decoder, with an `elman.Model`, into an existing folder."""
         contents = json.dumps({"labels": self.labels, "alpha": self.alpha, "beta": self.beta})
-        (Path(filepath) / "alphabet.json").write_text(contents, "utf-8")
         if self.model is not None:
+            if not isinstance(self.model, Model):
+                raise ElmanError(f"save_to_dir requires an elman.Model (got {type(self.model).__name__})")
             self.model.save(Path(filepath) / "model.safetensors")
+        replace_file(Path(filepath) / "alphabet.json", contents.encode())
 
     @classmethod
-    def load_from_dir(cls, filepath: str | Path) -> BeamSearchDecoderCTC:
+    @checks_types
+    def load_from_dir(cls, filepath: str | os.PathLike[str]) -> BeamSearchDecoderCTC:
         """Return what `save_to_dir` wrote."""
         try:
             contents = json.loads((Path(filepath) / "alphabet.json").read_text("utf-8"))
@@ -107,6 +123,10 @@ class BeamSearchDecoderCTC:
 
 
 build_ctcdecoder = BeamSearchDecoderCTC
+
+
+def _check_nats(name: str, value: float) -> float:
+    return check_number(name, value, "at most 0", lambda nats: nats <= 0)
 
 
 def _normalize(labels: Sequence[str]) -> list[str]:

@@ -119,8 +119,9 @@ def open_study(settings: SweepSettings) -> Iterator[SweepStudy]:
                 storage.engine.dispose()
     except (SQLAlchemyError, StorageInternalError) as error:
         cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
-        path = quote(settings.directory / STUDY)
-        raise ElmanError(f"cannot use the database {path} ({safe_message(cause)})") from None
+        path, message = quote(settings.directory / STUDY), safe_message(cause)
+        remedy = f"{'free disk space or ' if 'disk' in message else ''}choose another {option.out}"
+        raise ElmanError(f"cannot use the database {path} ({message}): {remedy}") from None
     finally:
         optuna.logging.set_verbosity(verbosity)
 
