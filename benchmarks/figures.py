@@ -15,6 +15,7 @@ from math import ceil, exp, log
 from statistics import mean, median
 from typing import Any
 
+from elman.recipe import choose_recipe
 from tables import ROOT, load
 
 FIGURE = re.compile(
@@ -176,15 +177,16 @@ def published() -> Iterator[str]:
         "from 200,000 characters and 120 s on",
         r"$u=256\,(S/60)^{0.27}$ is at most 640 and at most $\max(256,\,0.394\sqrt n)$",
         r"learning rate $0.03\,\min(1,256/m)^{1.7}\sqrt[4]{B/64}\sqrt{2/l}$",
-        "order 10, from 80 % of the run on",
         "**Below 10 s**",
-        "prior of order 8 from 50 % on",
         "below 120 s, one layer if two would read the text fewer than 1.5 times",
         "that reads its text fewer than 1.5 times has the prior from 50 % on",
     ],
 )
 def recipes() -> Iterator[str]:
-    """What the preset steady reaches."""
+    """The priors of the recipe, and what the preset steady reaches."""
+    usual, short = (choose_recipe(1_000_000, seconds) for seconds in (60, 6))
+    yield f"order {usual['ngram_order']}, from {usual['ngram_start']:.0%} of the run on".replace("%", " %")
+    yield f"prior of order {short['ngram_order']} from {short['ngram_start']:.0%} on".replace("%", " %")
     runs = [run for run in load("steady")["results"] if run["text"] == "shakespeare.txt"]
     steady, reference = (
         mean(run["minimum_smooth_loss"] for run in runs if run["preset"] == preset) / 25
