@@ -44,6 +44,7 @@ def plot(curves: dict[str, Curve], title: str) -> None:
     figure, (axes,) = create_figure("smooth loss, nats per window")
     for name, curve in curves.items():
         axes.plot(*zip(*curve, strict=True), label=name, color=COLORS[f"rnn, preset {name}"], linewidth=1.2)
+    axes.set_ylim(34, 60)  # without the steep start
     axes.set_title(title)
     axes.legend(frameon=False)
     save_figure(figure, HERE.parent / "docs" / "images" / "steady.png")

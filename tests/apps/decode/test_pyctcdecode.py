@@ -1,5 +1,6 @@
 """The interface of pyctcdecode gives its results, or texts that are more probable."""
 
+import inspect
 import json
 import math
 import re
@@ -127,3 +128,11 @@ def test_only_models_are_saved(tmp_path: Path) -> None:
     with pytest.raises(elman.ElmanError, match=r"requires an elman\.Model \(got OtherModel\)$"):
         build_ctcdecoder(LABELS, OtherModel()).save_to_dir(tmp_path)
     assert [*tmp_path.iterdir()] == []
+
+
+def test_the_defaults_are_pyctcdecodes() -> None:
+    expected = {"beam_width": 100, "beam_prune_logp": -10.0, "token_min_logp": -5.0, "hotword_weight": 10.0}
+    for method in (build_ctcdecoder.decode, build_ctcdecoder.decode_beams):
+        defaults = {each.name: each.default for each in inspect.signature(method).parameters.values()}
+        assert defaults["beam_width"] == expected["beam_width"]
+    assert defaults | expected == defaults

@@ -95,6 +95,7 @@ def test_the_results_are_stated(results: dict[str, Any]) -> None:
     assert "from h₀ = 0 and the character `` ` ``." in text
     assert "| this run, minimum over all updates | 10 | 40.00 |" in text
     assert "| course report, minimum of every 10,000th update | 10 | 38.87 |" in text
+    assert "gives the text of update 931,000 as an example" in text
     assert "course report" not in text[: text.index("## 2 Gradient check")]
     falls = "falls from 104.50 to 41.00 in 300 updates. Half of this decrease is reached after 7 updates. 93 % of"
     assert falls in text
