@@ -148,17 +148,19 @@ def settings() -> str:
             shown = ("" if value == default else _show(value) for value in others)
             rows.append([code(each), _show(default), *shown])
         elif each not in choose_text_limits(1):
-            same.append(f"{code(each)} {_show(default) or 'none'}")
+            same.append(f"{code(each)} {DESCRIBED.get(each, _show(default))}")
     header = ["setting", *map(code, columns)]
     return "\n\n".join([table(header, rows), f"The same in these presets: {', '.join(same)}.", "\n".join(described)])
 
 
 MAX_CHANGES = 10
 """Settings in which a preset differs that is described by them."""
+DESCRIBED = {"engine": "numba (without Numba: numpy)"}
+"""Defaults that depend on the installation."""
 
 
 def _show(value: object) -> str:
-    return "" if value is None else f"{value:,}" if type(value) is int else str(value)
+    return "none" if value in (None, "") else f"{value:,}" if type(value) is int else str(value)
 
 
 def metrics_columns() -> str:
