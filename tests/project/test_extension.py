@@ -55,6 +55,11 @@ def test_a_package_adds_a_command_and_a_format(installed: Path) -> None:
     assert "json (JSON)" in " ".join(run(installed, "export", "--help").stdout.split())
 
 
+def test_the_page_has_the_parameters_of_the_built_in_model(installed: Path) -> None:
+    page = (ROOT / "docs" / "how_to" / "extend.md").read_text("utf-8")
+    assert f"$ elman parameters builtin\n{run(installed, 'parameters', 'builtin').stdout}" in page
+
+
 def test_an_entry_point_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "elman_invalid.py").write_text("(", "utf-8")
     groups = {"elman.commands": {"broken": "elman_nowhere:run"}, "elman.formats": {"broken": "elman_invalid"}}
