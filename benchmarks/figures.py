@@ -1,4 +1,4 @@
-"""Compare the figures in the prose of README.md and docs/ with benchmarks/results.
+"""Compare the figures in the prose of README.md and docs/, and in the summaries of presets, with benchmarks/results.
 
 A page has a function that yields what it must say, computed from the stored results. A number with a unit that is in
 none of these sentences is a fault, unless ``GIVEN`` lists it: a setting, a figure of another author, or one that a test
@@ -15,7 +15,7 @@ from math import ceil, exp, log
 from statistics import mean, median
 from typing import Any
 
-from elman.recipe import choose_recipe
+from elman.recipe import PRESETS, choose_recipe, list_presets
 from tables import ROOT, load
 
 FIGURE = re.compile(
@@ -361,6 +361,45 @@ def serve() -> Iterator[str]:
     yield f"generates {speed} for {steady['clients']} clients"
 
 
+SUMMARIES = "src/elman/recipe.py"
+"""What has the summaries of presets, which are checked like a page."""
+MILLIONS = load("reference_experiment")["corpus"]["chars"] / 1e6
+"""Characters of tiny Shakespeare."""
+
+
+def containing(stated: str, values: Iterable[float]) -> str:
+    """A stated range, or the range of some results where it does not contain all of them."""
+    values = [*values]
+    low, high = map(float, stated.split(" to "))
+    digits = len(stated.split(" to ")[0].partition(".")[2])
+    return stated if all(low <= round(value, digits) <= high for value in values) else in_range(f".{digits}f", values)
+
+
+@page(
+    SUMMARIES,
+    given=["4 for about 300 kB", "2 layers below 200 kB", "448 for 5 MB", "1 h, for long texts"],  # choose_recipe
+)
+def summaries() -> Iterator[str]:
+    """What presets reach on tiny Shakespeare."""
+    results = [one for one in load("presets")["results"] if one["text"] == "shakespeare.txt" and "settings" not in one]
+    found = {name: [one for one in results if one["preset"] == name] for name in PRESETS}
+    losses = {name: [one["validation_loss"] for one in runs] for name, runs in found.items()}
+    times = {name: median(one["whole_seconds"] for one in runs) for name, runs in found.items() if runs}
+    counts = f"validation loss {median(losses['counts']):.2f} nats/char"
+    yield f"about {times['counts'] / MILLIONS:.0f} s per million characters: {counts}"
+    quick, minute = containing("1.45 to 1.49", losses["quick"]), containing("1.36 to 1.40", losses["minute"])
+    yield f"about {times['quick']:.0f} s: validation loss {quick} nats/char"
+    yield f"{times['minute'] / 60:.0f} min: validation loss {minute} nats/char"
+    yield f"{times['strong'] / 60:.0f} min: validation loss {median(losses['strong']):.2f} nats/char"
+    runs = [run for run in load("steady")["results"] if run["text"] == "shakespeare.txt"]
+    steady, reference = ([run for run in runs if run["preset"] == name] for name in ("steady", "reference"))
+    minima = [mean(run["minimum_smooth_loss"] for run in group) / 25 for group in (steady, reference)]
+    minutes = median(run["seconds"] for run in steady) / 60 / MILLIONS
+    yield f"{minima[1] - minima[0]:.2f} nats/char lower; about {minutes:.0f} min per million characters"
+    seconds = load("startup")["figures"]["ten_epochs"]["seconds"] / MILLIONS
+    yield f"{containing('13 to 19', [seconds])} s per million characters"
+
+
 def nothing() -> Iterator[str]:
     """A page without a measurement."""
     yield from ()
@@ -410,10 +449,11 @@ def check(text: str, claims: list[str], given: list[str]) -> list[str]:
 def main() -> None:
     """Print the faults of all pages."""
     names = [path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
-    faults = [f"{name}: no such page" for name in PAGES if name not in names]
-    for name in names:
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in names} | {SUMMARIES: list_presets()}
+    faults = [f"{name}: no such page" for name in PAGES if name not in texts]
+    for name, text in texts.items():
         claims = list(PAGES[name]()) if name in PAGES else []
-        found = check((ROOT / name).read_text(encoding="utf-8"), claims, GIVEN.get(name, []))
+        found = check(text, claims, GIVEN.get(name, []))
         faults += [f"{name}: {fault}" for fault in found]
     print(*faults, sep="\n", end="\n" * bool(faults))
     sys.exit(bool(faults))
