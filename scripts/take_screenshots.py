@@ -73,8 +73,11 @@ def write_text(page: Page, address: str, character: int, **settings: str) -> Non
     page.goto(address)
     page.locator("#write:enabled").wait_for()
     page.select_option("#speed", "instant")
+    more = page.locator("details:has(#more-settings)")
+    more.evaluate("details => details.open = true")
     for field, value in settings.items():
         page.fill(f"#{field.replace('_', '-')}", value)
+    more.evaluate("details => details.open = false")
     page.click("#write")
     page.locator("#write-status", has_text="Seed").wait_for()
     page.locator("#written > span").nth(character).click()
@@ -92,6 +95,7 @@ def show_page(page: Page, folder: Path) -> None:
     file = folder / "page.html"
     elman.export(find_run(folder, "bard"), file)
     write_text(page, file.as_uri(), 60, temperature="0.7", seed="4", length="300")
+    page.locator("#write-status").evaluate("status => status.scrollIntoView()")
     take(page, "page_phone")
 
 
