@@ -103,7 +103,7 @@ def cells() -> Iterator[str]:
 
 
 GIVEN["docs/explanation/guarantees.md"] = [
-    "every 30 s or 100,000 updates, less often if it needs more than 1 % of the time",
+    "every 30 s or 100,000 updates, less often if that needs more than 1 % of the time",
     "at most 40 times its size plus 2 MB",
     "over 99 % of a layer's units are within 1e-6 of ±1 or 0",
     "exceeds 1.5 times the loss of uniform predictions",
@@ -113,7 +113,7 @@ GIVEN["docs/explanation/security.md"] = ["killed after 15 seconds per 262,144 ch
 
 @page(
     "docs/how_to/choose.md",
-    given=["last tenth of tiny Shakespeare (1.1 MB)", "at most 750,000 characters per second of the time limit"],
+    given=["last tenth of tiny Shakespeare (1.1 MB)"],
 )
 def choose() -> Iterator[str]:
     """How much memory a run needs."""
@@ -313,7 +313,7 @@ def decode() -> Iterator[str]:
         [one["milliseconds"], other["milliseconds"]] for one, other in zip(simulated, ocr, strict=True)
     )
     both = in_range(".0f", chain.from_iterable(ngrams))
-    yield f"It needs {in_range('.0f', networks)} ms per line, n-grams in Elman {both} ms"
+    yield f"It needs {in_range('.0f', networks)} ms per line; n-grams in Elman need {both} ms"
     weights = [
         " and ".join(in_range("g", chain.from_iterable(one[key] for one in found)) for key in ("alpha", "beta"))
         for found in (simulated, ocr)
