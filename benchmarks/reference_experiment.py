@@ -64,22 +64,21 @@ def losses() -> Rows:
     """Return the losses of the course report and of Elman."""
     results = load()
     published, columns = results["reference"], (results["its_text"], results)
-    several, one = f"Elman: {SEEDS} seeds", "Elman: 1 seed"
     ranges = {
         key: [_range([seed[key] for seed in each["seeds"]]) for each in columns]
         for key in ("minimum_smooth_loss", "plotted_minimum")
     }
     rows = [
         ["characters; alphabet", "", *(f"{one['chars']:,}; {one['alphabet_size']}" for one in _corpora(columns))],
-        [f"10 epochs ({several}), minimum over all updates", "", *ranges["minimum_smooth_loss"]],
-        [f"10 epochs ({several}), minimum of every 10,000th update", str(published["short"]["minimum_smooth_loss"]),
+        [f"10 epochs, {SEEDS} seeds: minimum over all updates", "", *ranges["minimum_smooth_loss"]],
+        [f"10 epochs, {SEEDS} seeds: minimum of every 10,000th update", str(published["short"]["minimum_smooth_loss"]),
          *ranges["plotted_minimum"]],
-        [f"100 epochs ({one}), minimum over all updates", "",
+        ["100 epochs, one seed: minimum over all updates", "",
          *(f"{each['long']['minimum_smooth_loss']:.2f}" for each in columns)],
-        [f"100 epochs ({one}), at the end", str(published["long"]["smooth_loss"]),
+        ["100 epochs, one seed: at the end", str(published["long"]["smooth_loss"]),
          *(f"{each['long']['smooth_loss']:.2f}" for each in columns)],
     ]  # fmt: skip
-    return ["", "course report", "Elman, the same text", "Elman, tiny Shakespeare"], rows
+    return ["", "course report (one seed)", "Elman, the same text", "Elman, tiny Shakespeare"], rows
 
 
 def _range(values: list[float]) -> str:
