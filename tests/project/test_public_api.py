@@ -32,6 +32,20 @@ PUBLIC |= {
 NAMES = [*PUBLIC, "elman.apps.sklearn.LineClassifier", "elman.apps.sklearn.LineOutlierDetector"]
 
 
+LAZY = [
+    ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "src").rglob("*.py"))
+    if re.search(r"^(?:def )?__getattr__\b", path.read_text("utf-8"), re.M)
+]
+"""Modules that make their attributes on first use."""
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_a_lazy_module_has_no_other_attribute(name: str) -> None:
+    with pytest.raises(AttributeError, match=rf"^module '{re.escape(name)}' has no attribute 'nothing'$"):
+        import_module(name).nothing  # noqa: B018
+
+
 def test_the_public_names() -> None:
     classes = [
         "Config", "Corpus", "CtcSearch", "ElmanError", "LineScorer", "Model", "Run", "Sample", "SavedRun", "Score",
