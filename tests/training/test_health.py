@@ -35,7 +35,7 @@ def trained(**options: Any) -> tuple[Run, list[str]]:
         ),
         ({"layers": 2, "init_std": 1e4}, "layer 1 is saturated"),
         ({"init_std": 0.0}, r"the hidden layer is dead .* raise init_std \(now 0\.0\)"),
-        ({"optimizer": "sgd", "learning_rate": 30.0, "beta1": 0.0}, "times that of uniform predictions|is saturated"),
+        ({"optimizer": "sgd", "learning_rate": 30.0, "beta1": 0.0}, "the loss of uniform predictions|is saturated"),
     ],
 )
 def test_a_problem_is_noticed_within_100_updates(options: dict[str, Any], found: str) -> None:
@@ -73,7 +73,7 @@ PATHS: tuple[dict[str, Any], ...] = (
 
 @pytest.mark.parametrize("options", PATHS, ids=str)
 @pytest.mark.parametrize(
-    ("factor", "found"), [(0.0, "is dead"), (1e6, "is saturated|times that of uniform"), (1e308, "is not finite")]
+    ("factor", "found"), [(0.0, "is dead"), (1e6, "is saturated|times the loss of uniform"), (1e308, "is not finite")]
 )
 def test_what_happens_later_is_noticed_within_100_updates(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], factor: float, found: str

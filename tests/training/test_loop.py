@@ -230,7 +230,7 @@ def test_a_prior_that_counts_another_text_is_refused(corpus: Corpus, tmp_path: P
     text, tensors = read_tensors(tmp_path / "checkpoint.safetensors")
     tensors["ngrams.strings"][0] ^= 1
     save_tensors(tmp_path / "checkpoint.safetensors", json.loads(text), tensors)
-    with pytest.raises(ElmanError, match="the n-gram prior of the checkpoint is not that of the training text"):
+    with pytest.raises(ElmanError, match="the n-gram prior of the checkpoint was not counted on the training text"):
         train(corpus, out=tmp_path, resume=True)
 
 

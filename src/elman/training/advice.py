@@ -59,18 +59,18 @@ class Outcome:
     interrupted: bool = False
     counts_only: bool = False
     gain: float | None = None
-    """The validation loss of the counts alone minus that of the model; None where either is unknown."""
+    """The validation loss of the counts alone minus the model's; None where either is unknown."""
 
 
 def outcome_of(run: Run) -> Outcome:
-    """Return the outcome of a run from when its n-gram prior takes part: that the loss falls there is no trend."""
+    """Return the outcome of a run since its n-gram prior takes part: the fall of the loss at that point is no trend."""
     config, rows = run.config, [row for row in run.metrics if row.update > run.state.prior_since]
     validation, last = [(row.update, row.validation_loss) for row in rows], rows[-1] if rows else None
-    preset = PRESETS.get(run.preset)  # that in a file may be any
+    preset = PRESETS.get(run.preset)  # the name in a file may be any
     has_recipe = preset is not None and preset.budget is not None and config.max_seconds is not None
     recipe_epochs = limit_epochs(len(run.data.windows.indices))
     return Outcome(
-        # Of the dense rows at the beginning, the last quarter says nothing of a trend.
+        # The last quarter of the dense rows at the beginning says nothing of a trend.
         smooth=[(row.update, row.smooth_loss) for row in rows if row.update % config.metrics_every == 0 or row is last],
         validation=[(update, loss) for update, loss in validation if loss is not None and math.isfinite(loss)],
         train_loss=run.train_loss,
@@ -135,7 +135,7 @@ def _advise_from_validation(outcome: Outcome, larger: str) -> str:
     plateau = f"Stop: validation loss has plateaued{above}"
     if overfits:
         return f"{plateau}: the model is overfitting. A larger network would only overfit more; to improve, {remedy}."
-    # Before, the loss is mainly that of the counts; and the learning rate has decayed in a short run, too.
+    # Before, the loss is mainly the loss of the counts. The learning rate of a short run has decayed, too.
     if outcome.epochs < EPOCHS or outcome.validation[-1][0] < TRAINED_UPDATES:
         return f"{LONGER}: before {EPOCHS} epochs and {TRAINED_UPDATES} updates, a plateau says little."
     if not is_close and fall(outcome.smooth) >= FALLING:

@@ -39,7 +39,7 @@ OTHER_ARGUMENTS = (
     "out", "preset", "config", "init_from", "initial", "resume", "overwrite", "progress", "log", "callback",
     "on_update",
 )  # fmt: skip
-"""Arguments of `elman.train` that an error may suggest, beside the settings."""
+"""Arguments of `elman.train` that an error may suggest, in addition to the settings."""
 
 
 def list_training_options() -> tuple[Option, ...]:
@@ -73,15 +73,16 @@ def train(
     corpus : str, path, open file, list of these, or Corpus
         A file, plain or compressed, a directory, a glob pattern, ``-`` for standard input, a built-in name
         (``python-docs``, ``shakespeare``), or a loaded text; see `elman.text.read_corpus`. For a string that is the
-        text itself use `Corpus.from_text`. By default, on resume, the text of the run.
+        text itself use `Corpus.from_text`. By default, a resumed run reads its own text again.
     out : path, optional
         The run directory to write. Without one, nothing is written and the run exists in memory only.
     preset : str
-        Settings to start from, which `options` override; by default, as of ``elman train``, ``minute``, which holds
-        out the last tenth of the text for validation, and whose settings are the defaults below. ``reference`` is the
-        reference experiment. All but this one and ``steady`` look at the text first: a list, a log or records are
-        trained on as independent lines, see `elman.text.kinds`. For a text too short for a preset, batch size, sequence
-        length and epochs are lowered. What is among `options` stays. A resumed run keeps its preset.
+        Settings to start from, which `options` override. The default, also of ``elman train``, is ``minute``, which
+        holds out the last tenth of the text for validation; its settings are the defaults below. ``reference`` is the
+        reference experiment. All presets except ``reference`` and ``steady`` look at the text first: a list, a log or
+        records are trained on as independent lines, see `elman.text.kinds`. If a text is too short for a preset, batch
+        size, sequence length and epochs are lowered. Settings in `options` are not changed. A resumed run keeps its
+        preset.
     config : Config, optional
         Settings to start from instead of a preset, which `options` override.
     init_from : path, Run or Model, optional
@@ -89,9 +90,9 @@ def train(
         model such as `elman.import_` returns. Cell, hidden size and layers are the model's.
     initial : dict of arrays, path or Parameters, optional
         Initial weights in place of random ones, to compare the losses with another program's: an .npz file that
-        ``numpy.savez`` wrote, or arrays by name. Those of the vanilla network are ``U`` (m, K), ``W`` (m, m), ``V``
-        (K, m), ``b`` (m,) or (m, 1), and ``c`` (K,) or (K, 1), with the K characters in the order of their first
-        occurrence in the text. The hidden size is that of the arrays.
+        ``numpy.savez`` wrote, or arrays by name. The arrays of the vanilla network are ``U`` (m, K), ``W`` (m, m),
+        ``V`` (K, m), ``b`` (m,) or (m, 1), and ``c`` (K,) or (K, 1), with the K characters in the order of their first
+        occurrence in the text. The arrays determine the hidden size.
     resume : bool
         Resume the run in `out` with its settings. Only limits, `patience`, `engine`, `device` and `mixed_precision` may
         change.
@@ -188,7 +189,7 @@ def _open_display(progress: bool | None) -> Iterator[TrainingCallback]:
         yield display
 
 
-# --- One training in the several processes of torchrun, which run the same loop on the run of process 0 ---
+# --- One run in the several processes of torchrun, which run the same loop on the run of process 0 ---
 
 
 def share_run(run: Run) -> None:
@@ -200,7 +201,7 @@ def share_run(run: Run) -> None:
 
 def follow() -> int:
     """Train the run of process 0 with its times, validation losses and decision to stop; return the exit code."""
-    run = run_on_first_process(lambda: cast(Run, None))  # which this process is not
+    run = run_on_first_process(lambda: cast(Run, None))  # the function is not called in this process
     for number in {signal.SIGINT, signal.SIGTERM, HANGUP or signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)  # process 0 decides
     if not run.was_finished:
@@ -213,7 +214,7 @@ def follow() -> int:
 
 
 def collect_settings(preset: str | None, config: Config | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a preset is overridden with: all of `config`, if there is one, with the options."""
+    """Return the settings that override a preset: all of `config`, if it is given, and the options."""
     if "like" in options:
         raise ElmanError("unknown setting 'like'; pass config=elman.open_run(RUN).config")
     settings = check_settings(options, OTHER_ARGUMENTS)

@@ -14,7 +14,7 @@ from elman.training.run import Run
 
 
 class TrainingCallback:
-    """Base class of training callbacks; every method does nothing, and a subclass overrides those that it needs.
+    """Base class of training callbacks; every method does nothing, and a subclass overrides the methods that it needs.
 
     `elman.train` calls the methods in its own thread, between two calls of the engine.
 
@@ -29,13 +29,13 @@ class TrainingCallback:
     """
 
     def on_notice(self, notice: str) -> None:
-        """Something to know, in one line: the text, settings lowered for it, compilation; a plot that is not drawn."""
+        """There is something to know, in one line: the text, settings lowered for it, compilation, a missing plot."""
 
     def on_compile(self) -> None:
-        """Kernels are about to be compiled, or loaded from the cache; `on_notice` is called where they are compiled."""
+        """Kernels are about to be compiled or loaded from the cache; `on_notice` is called if they are compiled."""
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int, done: float) -> None:
-        """``elman report`` has done a fraction of an experiment of its gradient check, at first 0; called often."""
+        """``elman report`` has done a fraction of one experiment of its gradient check, first 0; called often."""
 
     def on_progress(self, run: Run, updates: int) -> None:
         """Updates were done, about twice per second; `updates` is the expected total."""
@@ -44,13 +44,13 @@ class TrainingCallback:
         """A checkpoint is about to be written, from which the run would be resumed."""
 
     def on_validation(self, run: Run, validation_loss: float) -> None:
-        """The network was validated; the loss is in nats per character. `run` does not have it yet."""
+        """The network was validated; the loss is in nats per character. `run` does not contain it yet."""
 
     def on_sample(self, run: Run, sample: Sample) -> None:
         """A sample was generated."""
 
     def on_warning(self, warning: str) -> None:
-        """Something is wrong: the network is not healthy, or the time budget was not enough; it says what to change."""
+        """Something is wrong: the network is not healthy, or the time budget was too short; it says what to change."""
 
     def should_stop(self) -> bool:
         """Return whether to save and stop; asked after every `on_progress`."""

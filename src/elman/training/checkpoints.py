@@ -1,4 +1,4 @@
-"""Checkpoints: when a run is saved, at a share of the time that is bounded."""
+"""Checkpoints: when a run is saved, within a bounded share of the time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from elman.training.health import HealthCheck
 from elman.training.run import Run, describe_lines, make_checkpoint
 
 CHECKPOINT_SECONDS = 30.0
-"""Between two checkpoints, at most, unless writing them takes too much of the time."""
+"""Seconds between two checkpoints, at most, unless writing them needs too much of the time."""
 CHECKPOINT_UPDATES = 100_000
-"""Between two checkpoints, likewise."""
+"""Updates between two checkpoints, at most, unless writing them needs too much of the time."""
 CHECKPOINT_SHARE = 0.01
 """Largest fraction of the time spent writing checkpoints: one that took s seconds is followed by a pause of 100 s."""
 
@@ -25,8 +25,9 @@ class Checkpoints:
         self.run, self.health = run, health
         self.saved_at, self.saved_update = time.monotonic(), run.state.update
         self.saved_records = len(run.metrics), len(run.samples)
-        self.save_seconds = [run.file_seconds]  # of every save; of several, one may have waited for the disk
-        self.written: tuple[object, object] = object(), object()  # of ``best.safetensors``, which may be of before
+        self.save_seconds = [run.file_seconds]  # of every save, because one of them may have waited for the disk
+        # The network and the quantiles in ``best.safetensors``; unknown at first, because a file may exist already.
+        self.written: tuple[object, object] = object(), object()
 
     def next_update(self, last_update: int) -> float:
         """Return the current update once enough time has passed, given the cost of the last checkpoints."""

@@ -21,16 +21,16 @@ from elman.training.callbacks import TrainingCallback
 from elman.training.run import Run
 
 EDGE = 1e-6
-"""A unit is saturated within this distance of -1 or 1, where the slope of tanh is 2e-6, and dead within it of 0."""
+"""A unit is saturated within this distance of -1 or 1, where the slope of tanh is 2e-6, and dead this close to 0."""
 MAX_FRACTION = 0.99
 """Fraction of a layer's units, in all rows of the batch, above which the layer is saturated or dead. In a saturated
 LSTM or GRU the units may be either: a closed gate makes a unit 0."""
 CHECKS = 2
-"""Checks in a row, at different characters, that must find a layer so: once may be due to the character."""
+"""How many checks in a row, at different characters, must find it: a single one may be due to the character."""
 LOSSES = 90
-"""Updates whose median loss decides: nearly all between two checks."""
+"""Updates whose median loss decides: nearly all updates between two checks."""
 DIVERGED = 1.5
-"""A median loss this many times that of uniform predictions, T ln K, is no longer just a bad start."""
+"""A median loss this many times the loss of uniform predictions, T ln K, is no longer just a bad start."""
 
 
 class HealthMonitor:
@@ -85,13 +85,15 @@ class HealthMonitor:
             return ""
         if (median := float(np.median(list(losses)[-LOSSES:]))) <= limit:
             return ""
-        uniform = f"{median / self.uniform_loss:.1f} times that of uniform predictions ({self.uniform_loss / T:.2f})"
+        uniform = (
+            f"{median / self.uniform_loss:.1f} times the loss of uniform predictions ({self.uniform_loss / T:.2f})"
+        )
         loss = f"the loss is {median / T:.2f} nats per character over the last {LOSSES} updates"
         return f"{loss}, {uniform}: {_suggest_lowering(self.config)}"
 
 
 class HealthCheck:
-    """Checks the network of a run while the engine is at work, and again one update later where that decides."""
+    """Checks the network of a run while the engine runs, and again one update later if the second check decides."""
 
     def __init__(self, run: Run, callback: TrainingCallback) -> None:
         self.run, self.callback = run, callback
@@ -102,7 +104,7 @@ class HealthCheck:
         self._finite_at = -1
 
     def next_update(self, last_update: int) -> float:
-        """Return the update after the latest check, where another one decides; now where there is a warning to give."""
+        """Return the update after the latest check if a second check decides; the current one if a warning is due."""
         if self.monitor.needs_recheck:
             return self._checked_at + 1
         return self._checked_at if self.monitor.problem and not self.has_warned else math.inf
@@ -127,7 +129,7 @@ class HealthCheck:
         return self.monitor.needs_recheck or (bool(self.monitor.problem) and not self.has_warned)
 
     def after_call(self, losses: NDArray[np.float64]) -> None:
-        """Take over the losses of a call, which must be finite."""
+        """Add the losses of a call, which must be finite."""
         update = self.run.state.update
         require_finite_losses(losses, self.run)
         unseen = min(len(losses), update % CALLBACK_INTERVAL)  # `on_step` has seen the others
@@ -136,7 +138,7 @@ class HealthCheck:
             self.losses.extend(losses[-unseen:].tolist())
 
     def require_finite(self) -> None:
-        """Stop before weights that are not finite are used or saved; those of an update are checked once."""
+        """Stop before weights that are not finite are used or saved; the weights of an update are checked once."""
         if self._finite_at != self.run.state.update:
             require_finite_state(self.run)
             self._finite_at = self.run.state.update

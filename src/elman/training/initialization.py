@@ -1,4 +1,4 @@
-"""What a training starts from: its settings, fitted to the text and the machine, its optimizer and its first state."""
+"""The start of a run: its settings, fitted to the text and the machine, its optimizer and its first state."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ found: two cores of an Intel Xeon with AMX."""
 PROBE_ALPHABET, PROBE_CHARS = string.ascii_letters + string.digits, 100_000
 """Alphabet and length of the random text with which the speed of a machine is measured."""
 MIN_PROBES, MAX_PROBES, PROBE_SECONDS = 5, 10, 2.0
-"""Updates that are measured one by one, in some of which the engine tries other numbers of threads, and the seconds
-after which the fewest are enough."""
+"""Updates that are measured one by one; the engine tries several numbers of threads in some of them. After so many
+seconds, the fewest are enough."""
 COUNTING, READING = 3, 4
-"""Bytes in which the n-grams of a long text are counted and read, per character, and per byte of the largest table."""
+"""Bytes needed to count and to read the n-grams of a long text: per character, and per byte of the largest table."""
 
 
 def choose_settings(
     asked: Config, corpus: Corpus, preset: Preset | None, passed: Collection[str], on_compile: Callable[[], None]
 ) -> tuple[Config, float | None]:
-    """Return the settings for a text, and the speed of the machine where they depend on it.
+    """Return the settings for a text, and the speed of the machine if they depend on it.
 
-    They are those of the recipe if the preset has one, and if the text is too short for them, lower ones; those that
-    were `passed` are not changed.
+    A preset with a recipe has the settings of the recipe. They are lowered for a text that is too short for them.
+    Settings that were `passed` are not changed.
     """
     if asked.is_counts_only:
-        passed = ()  # nothing is read in windows then
+        passed = ()  # nothing is read in windows if it only counts
     total, n = len(corpus.indices), training_length(corpus, asked)
     if total < recipe.MIN_CHARS and not {"seq_length", "batch_size"} & set(passed):
         has = f"the text has {format_count(total, 'character')}"
@@ -82,9 +82,9 @@ def speed_decides(config: Config, passed: Collection[str]) -> bool:
 
 
 def measure_speed(config: Config, on_compile: Callable[[], None]) -> float:
-    """Return the speed of this machine, as a multiple of that of the one on which the recipes were found.
+    """Return the speed of this machine, as a multiple of the speed of the machine on which the recipes were found.
 
-    What counts is how long one of the threads runs, not how long it waits while other programs do: a network is the
+    The time is the processor time of one thread, without the time that it waits for other programs: a network is the
     same whether the machine is busy or not.
     """
     used = {name: getattr(config, name) for name in ("engine", "device", "dtype", "mixed_precision")}
@@ -104,7 +104,7 @@ def measure_speed(config: Config, on_compile: Callable[[], None]) -> float:
     seconds, ends = list[float](), time.monotonic() + PROBE_SECONDS
     while len(seconds) < (MAX_PROBES if time.monotonic() < ends else MIN_PROBES):
         seconds.append(measure())
-    # The least is disturbed least by other programs.
+    # The shortest time is the one that other programs disturbed least.
     return probe.chars_per_update / min(seconds) / REFERENCE_SPEED
 
 
@@ -124,7 +124,7 @@ def initial_state(data: TrainingData, optimizer: Optimizer, pretrained: NgramMod
 
 
 def compile_ahead(data: TrainingData, optimizer: Optimizer) -> None:
-    """Begin to compile the kernels of a training while its text is counted."""
+    """Begin to compile the kernels of a run while its text is counted."""
     config, net = data.config, data.config.architecture(data.corpus.alphabet)
     engine = get_engine(config.engine, config.device, config.mixed_precision)
     if not isinstance(engine, CompilingEngine):
@@ -135,7 +135,7 @@ def compile_ahead(data: TrainingData, optimizer: Optimizer) -> None:
 
 
 def require_memory(data: TrainingData) -> None:
-    """Check that the memory that a training needs at least is available, before it is allocated."""
+    """Check that the memory that a run needs at least is available, before it is allocated."""
     parts = _estimate_memory(data.config, len(data.corpus.alphabet), len(data.windows.indices))
     total, available = sum(parts.values()), available_memory()
     if total > available:
@@ -145,7 +145,7 @@ def require_memory(data: TrainingData) -> None:
 
 
 def _estimate_memory(config: Config, K: int, N: int) -> dict[tuple[str, str], int]:
-    """Return how many bytes a training allocates at least, by what they are for and how to need fewer."""
+    """Return how many bytes a run allocates at least, by their purpose and the remedy."""
     net = Architecture(K, config.hidden_size, config.cell, config.layers)
     one, two = (sum(map(prod, net._replace(layers=min(n, net.layers)).shapes().values())) for n in (1, 2))
     moments = len(OPTIMIZERS[config.optimizer].moments)
@@ -217,7 +217,7 @@ def create_optimizer(config: Config) -> Optimizer:
 def open_weights(init_from: ModelSource | None, initial: InitialWeights | None) -> PretrainedModel | GivenArrays | None:
     """Return the weights that a run starts with; None if they are random."""
     if init_from is not None:
-        from elman.training.pretrained import PretrainedModel  # which imports what loads a model
+        from elman.training.pretrained import PretrainedModel  # it imports the code that loads a model
 
         return PretrainedModel.open(init_from)
     if initial is not None:
@@ -228,7 +228,7 @@ def open_weights(init_from: ModelSource | None, initial: InitialWeights | None) 
 
 
 def describe_reading(run: Run) -> tuple[str, ...]:
-    """Return what the text is taken for, and how it is read therefore."""
+    """Return the kind of the text, and how it is read for that reason."""
     corpus, kind = run.corpus, run.text_kind
     if kind is not None and kind.settings:
         return describe_kind(kind, corpus), describe_min_count(kind, corpus)
@@ -237,7 +237,7 @@ def describe_reading(run: Run) -> tuple[str, ...]:
 
 
 def describe_start(run: Run, asked: Config, base: Alphabet | None = None) -> tuple[str, ...]:
-    """Return what to know about the start of a run: its text, and the settings that are not those asked for.
+    """Return what to know about the start of a run: its text, and the settings that differ from those asked for.
 
     `base` is the alphabet of the model that is fine-tuned.
     """

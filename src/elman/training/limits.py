@@ -1,4 +1,4 @@
-"""When a run ends: its limits, and the time budget, for which is measured how long everything takes."""
+"""When a run ends: its limits, and the time budget, for which the duration of each part is measured."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ from elman.text import Windows
 from elman.training.run import Run
 
 TICK_SECONDS = 0.4
-"""Between two refreshes of the progress display."""
+"""Seconds between two refreshes of the progress display."""
 MEMORY_SECONDS = 2.0
 """Time constant with which measurements are forgotten: the load from other programs varies."""
 PLOT_SECONDS = 0.5
-"""Time in which a plot is drawn, Matplotlib imported."""
+"""Time to draw a plot, including the import of Matplotlib."""
 TRAINING_SHARE = 0.5
-"""Fraction of a time budget that is spent on updates, at least, whatever else takes long."""
+"""Fraction of a time budget that is spent on updates, at least, however long everything else takes."""
 MIN_UPDATES = 300
 """Updates that a run with a time budget makes, at least, …"""
 MAX_BUDGETS = 2.0
-"""… unless they take longer than so many times the budget."""
+"""… unless they take longer than this multiple of the budget."""
 TOLERANCE = 1.1
-"""A command that takes so many times its budget says why."""
+"""A command that takes longer than this multiple of its budget says why."""
 BUSY = 0.7
 """A machine is busy if a thread that never waits runs for a smaller fraction of the time."""
 PAUSE_SECONDS, PAUSE_FACTOR = 2.0, 4.0
-"""Work was interrupted, as by Ctrl-Z or a suspended machine, if it takes so many seconds and times longer than
-expected."""
+"""Work was interrupted, as by Ctrl-Z or a suspended machine, if it lasts longer than so many seconds plus a multiple of
+the expected time."""
 END_PER_START = 2.0
 """The plot, the samples and the exit of a command take so many times as long as its start, which is measured."""
 MAX_END = 0.1
-"""The same, at most, as a fraction of the time budget: a start that waits for the disk says nothing about the end."""
+"""Upper bound of that time, as a fraction of the time budget: a start that waits for the disk says nothing about the
+end."""
 
 
 class Stopwatch:
@@ -61,9 +62,9 @@ class Stopwatch:
         return compile_seconds() - self._compiled
 
     def leave_out_pause(self, seconds: float, expected: float) -> float:
-        """Return the seconds that work took, without a pause of the process, which is not part of the time.
+        """Return the seconds that work took, without a pause of the process, which does not count as time.
 
-        It was expected to take `expected` seconds, 0 where that is not known.
+        The work was expected to last `expected` seconds, 0 if that is not known.
         """
         if not expected or seconds <= PAUSE_SECONDS + PAUSE_FACTOR * expected:
             return seconds
@@ -76,15 +77,15 @@ class Stopwatch:
 
 
 STOPWATCH: ContextVar[Stopwatch | None] = ContextVar("STOPWATCH", default=None)
-"""That of a command whose time budget began before it calls `elman.train`."""
+"""The stopwatch of a command whose time budget began before it calls `elman.train`."""
 
 
 class Timer:
     """Measures the calls of the engine: they are the seconds of the run, and decide how many updates are next.
 
     `limit` is the time budget in seconds, None for none; `total` is the last update, whatever the time; `factor` is
-    that of `elman.recipe.alphabet_factor`. What else has to be done before the end takes `per_update` seconds for every
-    update, and after the last one `at_end` seconds.
+    the result of `elman.recipe.alphabet_factor`. Everything else needs `per_update` seconds per update, and `at_end`
+    seconds after the last one.
     """
 
     def __init__(
@@ -120,35 +121,35 @@ class Timer:
         return losses
 
     def reserve(self, estimate: Callable[[], tuple[float, float]]) -> None:
-        """Set aside the seconds that the rest takes at the end and per update, which are estimated."""
+        """Set aside the estimated seconds that everything except updates needs, at the end and per update."""
         if self.limit is not None:
             self.at_end, self.per_update = run_on_first_process(estimate)
 
     def last_update(self) -> int:
-        """Return the update that is expected to be the last: that at which the time is up, or the total."""
+        """Return the update that is expected to be the last: the one at which the time is up, or the total."""
         if self.limit is None or not self._seconds:
             return self.total
         update, in_engine = self.state.update, self._seconds / self._updates
         left = max(0.0, self.limit - self.at_end - self.state.spent)
         until_end = update + left / (in_engine + self.per_update)
-        # A model that was hardly trained is of no use, however long other things take: updates have a share of the
+        # A model that was hardly trained is of no use, however long everything else takes: updates have a share of the
         # time, and there are a few of them unless the machine is so slow that even these are too many.
         of_share = update + (TRAINING_SHARE * self.limit - self.state.seconds) / in_engine
         of_longest = update + (max(1.0, MAX_BUDGETS / self.factor) * self.limit - self.state.seconds) / in_engine
         return round(min(self.total, max(until_end, of_share, min(MIN_UPDATES / self.factor, of_longest))))
 
     def finish(self, stopped: str) -> None:
-        """Let a run that its budget has ended have spent all of it, so that it is not resumed for its last seconds."""
+        """Set the time spent to the whole budget if it ended the run, so that its last seconds are not resumed."""
         if stopped == "max_seconds" and self.limit is not None:
             self.state.spent = max(self.state.spent, self.limit)
 
     def processor_share(self) -> float:
-        """Return the fraction of the time in the engine for which its first thread ran, and did not wait."""
+        """Return the fraction of the time in the engine in which its first thread ran and did not wait."""
         return self.core_seconds / self.engine_seconds if self.engine_seconds else 1.0
 
 
 def find_last_update(config: Config, windows: Windows) -> int:
-    """Return the update that ends the run, unless time or patience ends it before."""
+    """Return the update that ends the run, unless time or patience ends it earlier."""
     total = config.epochs * windows.per_epoch
     return min(total, config.max_updates or total)
 
@@ -156,7 +157,7 @@ def find_last_update(config: Config, windows: Windows) -> int:
 def find_reached_limit(run: Run, config: Config, last_update: int) -> str:
     """Return the limit that a run has reached, one of the names of `Run.stopped`; empty while there is none.
 
-    The limits are those of `config`, of which the time budget ends the run at `last_update`.
+    The limits are taken from `config`; its time budget ends the run at `last_update`.
     """
     if config.is_counts_only:
         return "counts"
@@ -180,7 +181,7 @@ def was_ended_by(run: Run, config: Config) -> str:
 def describe_reached(run: Run, limit: str) -> str:
     """Return why a resumed run has nothing to do, and which limit to raise."""
     if limit == "counts":
-        return f"the counts are complete; to add those of another text, start a new run with {option.init_from}"
+        return f"the counts are complete; to add the counts of another text, start a new run with {option.init_from}"
     state, value = run.state, getattr(run.config, limit)
     done = {
         "max_updates": f"already at update {state.update:,}",
@@ -192,7 +193,7 @@ def describe_reached(run: Run, limit: str) -> str:
 
 
 def describe_extension(run: Run, saved: Config) -> str:
-    """Return what the learning rate does if a run had reached a limit of `saved` and is extended; empty if nothing."""
+    """Return what the learning rate does if a run that reached a limit of `saved` is extended; empty if nothing."""
     config, update = run.config, run.state.update
     if config.schedule == "constant" or not was_ended_by(run, saved):
         return ""
@@ -207,7 +208,7 @@ def describe_extension(run: Run, saved: Config) -> str:
 def describe_time(run: Run, stopwatch: Stopwatch, share: float) -> str:
     """Return why a command took longer than its time budget, or made few updates in it; empty if it did not.
 
-    `share` is that of `Timer.processor_share`; an engine whose threads wait for a device is not measured so.
+    `share` is the result of `Timer.processor_share`; it is not measured for an engine whose threads wait for a device.
     """
     limit, elapsed, compiled = run.config.max_seconds, stopwatch.elapsed(), stopwatch.compiled()
     is_over = limit is not None and elapsed > TOLERANCE * limit + run.file_seconds

@@ -1,8 +1,8 @@
 """How training works, from the text to the end of the run.
 
 `start_run` reads the text, chooses the settings, and builds the network and its state. `train_run` then advances: an
-engine makes many updates in one call and returns their losses. Between two calls, tasks do what is due: each knows
-after which update it is due next, and does it. A resumed run, `elman.training.resume`, joins in `train_run`.
+engine makes many updates in one call and returns their losses. Between two calls, the tasks that are due are performed:
+each knows after which update it is due next. A resumed run, `elman.training.resume`, joins in `train_run`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class Task(Protocol):
-    """What is due now and then in training."""
+    """Something that is due now and then in training."""
 
     def next_update(self, last_update: int) -> float:
         """Return after which update it is due next, if the run ends after `last_update`; infinity for never.
@@ -73,10 +73,10 @@ def start_run(
 ) -> Run:
     """Return a run before its first update, saved to its directory.
 
-    The arguments are those of `elman.train`; `options` are the settings that were passed, which an empty preset leaves
-    as they are. `on_compile` is called if kernels have to be compiled to measure the speed of the machine.
+    The arguments are documented in `elman.train`; `options` are the settings that were passed, which an empty preset
+    leaves as they are. `on_compile` is called if kernels have to be compiled to measure the speed of the machine.
     """
-    # What is asked for: a preset, and in its place what was passed, or what the weights imply.
+    # The settings asked for: a preset, changed by the settings that were passed or that the weights imply.
     recorded = DEFAULT_PRESET if preset is None else preset
     chosen = PRESETS[recorded or DEFAULT_PRESET]
     weights = open_weights(init_from, initial)  # None: random ones
@@ -89,7 +89,7 @@ def start_run(
         asked = replace(asked, **limits)
     require_engine(asked)
 
-    # The text decides the rest: its kind, how it is read; its length and the speed of the machine, the recipe.
+    # The text decides the rest. Its kind decides how it is read; its length and the machine's speed decide the recipe.
     base = None if weights is None else weights.alphabet
     asked, corpus, validation, kind = read_run_texts(source, asked, base, options if looks else None)
     config, speed = choose_settings(asked, corpus, chosen if recorded else None, options, on_compile)
@@ -129,7 +129,7 @@ def train_run(run: Run, callback: TrainingCallback, stopwatch: Stopwatch) -> Non
         finish_compiling()
         perform_due([samples], run, total)
         validation.prepare()
-    except StoppedEarly:  # the directory has what a resumed run starts from
+    except StoppedEarly:  # the directory contains the checkpoint that a resumed run starts from
         run.stopped = "interrupted"
         if run.directory is not None:
             run.directory.write_manifest(run.manifest)
@@ -142,7 +142,7 @@ def train_run(run: Run, callback: TrainingCallback, stopwatch: Stopwatch) -> Non
         advance(run, engine, timer, health, [prior, *tasks])
         # Validating and saving take longer on a busy machine, so the end is planned anew after every call.
         timer.reserve(lambda: estimate_rest(timer, validation, checkpoints))
-        last_update = timer.last_update()  # of this stop, so that all tasks agree on whether it is the end
+        last_update = timer.last_update()  # fixed for this stop, so that all tasks agree on whether it is the end
         perform_due(tasks, run, last_update)
         callback.on_progress(run, last_update)
         # Under torchrun all processes must stop at the same update.
@@ -151,7 +151,7 @@ def train_run(run: Run, callback: TrainingCallback, stopwatch: Stopwatch) -> Non
         # At the end `finish` saves, with a last row that a run resumed from here would not have.
         if not run.stopped:
             perform_due([checkpoints], run, last_update)
-    rows.perform(total)  # of an interrupted run; dropped if it is resumed
+    rows.perform(total)  # the last row of an interrupted run; it is dropped if the run is resumed
     validation.finish()
     samples.finish()
     timer.finish(run.stopped)
@@ -160,7 +160,7 @@ def train_run(run: Run, callback: TrainingCallback, stopwatch: Stopwatch) -> Non
 
 
 def perform_due(tasks: Sequence[Task], run: Run, last_update: int) -> None:
-    """Do what is due now."""
+    """Perform the tasks that are due now."""
     for task in tasks:
         if task.next_update(last_update) <= run.state.update:
             task.perform(last_update)
@@ -181,7 +181,7 @@ def advance(run: Run, engine: Engine, timer: Timer, health: HealthCheck, tasks: 
 
 
 def estimate_rest(timer: Timer, validation: Validation, checkpoints: Checkpoints) -> tuple[float, float]:
-    """Return the expected seconds from the last update to the exit, and those of validations before, per update."""
+    """Return the expected seconds from the last update to the exit, and the seconds of validations per update."""
     at_end, per_update = validation.estimate_seconds(timer.last_update())
     if checkpoints.run.directory is not None and timer.limit is not None:
         at_end += checkpoints.estimate_seconds() + timer.stopwatch.estimate_exit(timer.limit)

@@ -1,12 +1,11 @@
-"""Weights that a run starts with in place of random ones: those of a trained model, or arrays of the caller.
+"""Weights that a run starts with in place of random ones: a trained model's, or arrays of the caller.
 
-With a model, cell, hidden size and layers are those of the model; every other setting and the optimizer's state are
-those of a new run. The alphabet is that of the model, and the characters of the text that it does not have, which keep
-initial weights. The n-gram prior has the counts of both,
-and starts with the model's alpha; if one text is part of the other, only the new ones: cross-fitting could not leave
-out what counts twice.
+With a model, the cell, the hidden size and the layers are the model's; every other setting and the optimizer's state
+are new. The alphabet is the model's, extended by the characters of the text that it lacks, which keep initial weights.
+The n-gram prior starts with the model's alpha and has the counts of both texts. If one text is part of the other, it
+has only the new counts: cross-fitting could not leave out what counts twice.
 
-Arrays belong to no model: their characters are in the order of the text's alphabet, that of first occurrence.
+Arrays belong to no model: their characters are in the order of the text's alphabet, the order of first occurrence.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class PretrainedModel:
         return cls(model, ModelOrigin(path, fingerprint(model).hex()))
 
     def adopt_settings(self, options: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings with the model's cell, hidden size and layers, and unless passed, its lines and masks."""
+        """Return the settings with the model's cell, hidden size, layers and, unless passed, its lines and masks."""
         network = self.model.parameters.architecture
         shape = {"cell": network.cell, "hidden_size": network.m, "layers": network.layers}
         changed = [name for name, value in shape.items() if normalize(name, options.get(name, value)) != value]

@@ -13,7 +13,7 @@ from elman.engine import TrainState
 from elman.training.run import Run
 
 LATE_ALPHA = 0.4
-"""Weight of a prior that is switched on in a network which predicts as well as the counts alone."""
+"""Weight of a prior that is switched on in a network whose predictions are as good as the counts alone."""
 
 
 class PriorSwitch:
@@ -28,16 +28,16 @@ class PriorSwitch:
         return math.ceil(self.run.config.ngram_start * last_update) if is_off else math.inf
 
     def perform(self, last_update: int) -> None:
-        """Switch it on, with the more weight the worse the network is than the counts."""
+        """Switch the prior on; its weight is the higher, the worse the network is than the counts."""
         network, counts = self.run.train_loss, self.run.counts_loss
         switch_on_prior(self.run.state, 0.0 if network is None or counts is None else network - counts)
         self.run.state.prior_since = self.run.state.update
 
 
 def switch_on_prior(state: TrainState, gap: float = 0.0) -> None:
-    """Let the prior take part from the next update on; `gap` is by how much the counts alone are better, in nats.
+    """Let the prior take part from the next update on; the counts alone are better by `gap`, in nats per character.
 
-    The network's own logits are reduced: both describe much of the same.
+    The network's own logits are reduced, because both describe much of the same.
     """
     alpha = min(max(0.3, LATE_ALPHA + 0.5 * gap), 0.9)
     for arrays in filter(None, (state.parameters.arrays, state.average)):

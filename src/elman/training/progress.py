@@ -1,4 +1,4 @@
-"""The progress of a training: a bar with the latest sample on a terminal and in a notebook, plain lines in a log."""
+"""The progress of a run: a bar with the latest sample on a terminal and in a notebook, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from elman.training.callbacks import TrainingCallback
 from elman.training.run import Run
 
 SHORTEST_INTERVAL = 0.75
-"""Seconds between two lines at first, and later at least, where there are validations: with `on_progress` twice per
-second, there is a line per second."""
+"""Seconds between two lines at first. Later, this is the minimum before a line with a validation. `on_progress` is
+called twice per second, so that there is a line per second."""
 LONGEST_INTERVAL = 5.0
 """Seconds between two lines later, unless there is a validation before."""
 REFRESH = 0.1
@@ -28,7 +28,7 @@ REFRESH = 0.1
 
 
 def line_interval(elapsed: float) -> float:
-    """Return the seconds until the next line, the longer the more time has elapsed."""
+    """Return the seconds until the next line, which grow with the elapsed time."""
     return max(SHORTEST_INTERVAL, min(LONGEST_INTERVAL, elapsed / 20))
 
 
@@ -45,8 +45,8 @@ class StderrConsole(Console):
 
     @property
     def is_watched(self) -> bool:
-        """Whether it is a notebook or a terminal, on which lines can be overwritten."""
-        # Rich alone takes a log for a terminal if FORCE_COLOR is set, as it often is in CI.
+        """Whether it is a notebook or a terminal, where lines can be overwritten."""
+        # Rich alone regards a log as a terminal if FORCE_COLOR is set, as it often is in CI.
         is_terminal = self.is_terminal and self.file.isatty() and not self.is_dumb_terminal
         return self.is_jupyter or is_terminal
 
@@ -60,7 +60,7 @@ class StderrConsole(Console):
 
 
 class ProgressDisplay(TrainingCallback):
-    """A training callback that shows the progress of one training after another; this one shows nothing."""
+    """A training callback that shows the progress of one run after another; this base class shows nothing."""
 
     prints_samples = True
     """Whether every sample of the preset ``reference`` is printed, as the program of its report does."""
@@ -106,7 +106,7 @@ class ProgressLines(ProgressDisplay):
             self.console.print_line(", ".join(filter(None, describe_progress(run, updates).values())))
 
     def on_sample(self, run: Run, sample: Sample) -> None:
-        """Print a sample of the preset ``reference`` with the smooth loss, but for that of its end."""
+        """Print a sample of the preset ``reference`` with the smooth loss, except for the sample at the end."""
         if self.prints_samples and run.preset == "reference" and not run.stopped:
             S, T = sample.smooth_loss, run.config.seq_length
             loss = "" if S is None else f", smooth loss {T * S:.2f} nats per {T} characters ({S:.3f} nats/char)"
@@ -122,7 +122,7 @@ class ProgressBar(ProgressLines):
 
     def __init__(self, console: StderrConsole, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console, clock)
-        from rich.live import Live  # these take a while to import
+        from rich.live import Live  # importing these is slow
         from rich.progress import BarColumn, Progress, TextColumn
 
         self.output: Any = None  # of a notebook's cell
@@ -177,8 +177,8 @@ class ProgressBar(ProgressLines):
     def _update_output(self, content: Table | Text) -> None:
         """Show a line or the bar in a notebook, in place of what was shown before.
 
-        Rich's live display and tqdm's bar need ipywidgets, which a saved notebook does not show without a kernel. Of an
-        output that IPython updates, the last is saved as HTML and as text.
+        Rich's live display and tqdm's bar need ipywidgets, which a saved notebook does not show without a kernel. An
+        output that IPython updates is saved in its last state, as HTML and as text.
         """
         if self.output is None:
             from IPython import display

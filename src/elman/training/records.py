@@ -29,7 +29,7 @@ class MetricsRows:
         self.run, self.losses = run, losses
 
     def next_update(self, last_update: int) -> float:
-        """Return when the next row is due, or the end."""
+        """Return the update at which the next row is due, at most the last one."""
         rows = self.run.metrics
         return min(next_row(rows[-1].update if len(rows) else 0, self.run.config.metrics_every), last_update)
 
@@ -52,10 +52,10 @@ class MetricsRows:
 
 
 def next_row(update: int, every: int) -> int:
-    """Return the first update after `update` that has a row: a multiple of `every`, and before these are as dense more.
+    """Return the first update after `update` that has a row: a multiple of `every`, or one of the denser rows before.
 
-    Each of the first 8 updates has one, then 4 while their number doubles: a short run has a curve, too, and a long one
-    is not interrupted noticeably, as a call of the engine costs a millisecond.
+    Each of the first 8 updates has a row, then 4 rows follow whenever the number of updates doubles. A short run
+    therefore has a curve, too, and a long one is not delayed noticeably, although a call of the engine costs 1 ms.
     """
     step = min(every, 1 << max(0, update.bit_length() - 3))
     return min((update // step + 1) * step, (update // every + 1) * every)
@@ -82,9 +82,9 @@ def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
 FINAL_LENGTH = 1000
 """Length of the sample of the finished network, as in the reference experiment."""
 FINAL_LINES = 10
-"""Lines of that sample, where the text is one of independent lines."""
+"""Lines of that sample if the text consists of independent lines."""
 FINAL_TEMPERATURE = 0.7
-"""Its temperature, as of what `elman.Model.sample` generates."""
+"""Temperature of that sample, the default of `elman.Model.sample`."""
 
 
 class Samples:
@@ -101,12 +101,12 @@ class Samples:
         return (samples[-1].update // every + 1) * every if len(samples) else 0
 
     def perform(self, last_update: int) -> None:
-        """Generate a sample with the generator of the run, which is not that of anything else."""
+        """Generate a sample with the generator of the run, which nothing else uses."""
         self.health.require_finite()
         self.add(continue_text(self.run, self.run.config.sample_length, self.run.state.sample_generator))
 
     def finish(self) -> None:
-        """Add the last sample of a run that was not interrupted, unless there is one of this update."""
+        """Add the last sample of a run that was not interrupted, unless this update has one."""
         run = self.run
         if run.config.sample_every and not run.interrupted and run.samples[-1].update < run.state.update:
             self.health.require_finite()
@@ -121,7 +121,7 @@ class Samples:
 
 
 def continue_text(run: Run, length: int, generator: np.random.Generator, temperature: float = 1.0) -> str:
-    """Generate `length` characters from the current state, from the next one of the last batch row or of a line."""
+    """Generate `length` characters from the current state: a continuation of the last batch row, or new lines."""
     state, alphabet, windows, lines = run.state, run.corpus.alphabet, run.data.windows, run.config.lines
     session = get_engine(inference_engine(run.config.engine, run.config.cell)).session(state.eval_parameters)
     position = (windows.batch_size - 1) * windows.row_length + state.position

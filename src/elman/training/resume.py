@@ -26,10 +26,11 @@ from elman.training.run import History, Run, make_checkpoint
 
 
 def resume_run(directory: RunWriter, source: Text | None, preset: str | None, options: Mapping[str, Any]) -> Run:
-    """Return the run of a directory as its checkpoint left it, or a new one if it was killed before the first.
+    """Return the run of a directory as its checkpoint left it, or a new run if it was killed before the first one.
 
-    One that has reached a limit is left as it is. The arguments are those of `start_run`; by default, the text is read
-    from the files that are recorded in ``run.json``. Options, preset and text must be the run's, but for its limits.
+    A run that has reached a limit is left as it is. The arguments are documented in `start_run`; by default, the text
+    is read from the files that are recorded in ``run.json``. Options, preset and text must be the run's, except for
+    its limits.
     """
     files = directory.files
     if files.is_empty():
@@ -62,7 +63,7 @@ def resume_run(directory: RunWriter, source: Text | None, preset: str | None, op
     elif extension := describe_extension(run, saved.config):
         run.notices += (extension,)
     if not (limit and manifest and manifest.stopped):  # otherwise its end is recorded
-        directory.remove_plot()  # of an earlier end, which would stay if the process is killed before it plots
+        directory.remove_plot()  # the plot of an earlier end would stay if the process is killed before it plots
         directory.write_manifest(run.manifest)  # before the loggers are started, which read it
     elif manifest.log != directory.log:
         directory.write_manifest(manifest)
@@ -74,7 +75,7 @@ def resume_run(directory: RunWriter, source: Text | None, preset: str | None, op
 
 
 def _find_validation(saved: Config, manifest: RunManifest | None, options: Mapping[str, Any]) -> Config:
-    """Return the settings of a checkpoint with the path of the validation text, which may have moved, for its name."""
+    """Return the checkpoint's settings with the path of the validation text, which may have moved, for its name."""
     if not saved.validation_file:
         return saved
     for given in (options.get("validation"), manifest and manifest.config.validation_file):
@@ -88,7 +89,7 @@ def _read_data(
     directory: RunWriter, config: Config, source: Text | None, saved: Checkpoint, manifest: RunManifest | None
 ) -> TrainingData:
     name = f"the run in {quote(directory.path)}"
-    # One whose text was in memory, or was read before there was the setting, has carriage returns without it.
+    # A run whose text was in memory, or was read before the setting existed, has carriage returns without it.
     reading = replace(config, keep_crlf=config.keep_crlf or "\r" in saved.alphabet.characters)
     if source is None:
         files = find_text(manifest, name)
@@ -124,7 +125,7 @@ def _check_position(saved: Checkpoint, data: TrainingData) -> None:
 def _read_records(
     files: RunDirectory, saved: Checkpoint, manifest: RunManifest | None
 ) -> tuple[list[Metrics], list[Sample]]:
-    """Read the records of a run; one that was killed right at its start has no files of them yet."""
+    """Read the records of a run; a run that was killed right at its start has no files of records yet."""
     is_evaluated = saved.best is not None or (manifest is not None and manifest.stopped == "counts")
     if not (saved.state.update or is_evaluated):
         return [], []
@@ -152,7 +153,7 @@ def _count_again(saved: Checkpoint, data: TrainingData) -> NgramModel | None:
     assert counted is not None
     tensors, expected = ngram_tensors(counted), ngram_tensors(ngrams)
     if any(not np.array_equal(tensors[name], array) for name, array in expected.items()):
-        problem = "the n-gram prior of the checkpoint is not that of the training text"
+        problem = "the n-gram prior of the checkpoint was not counted on the training text"
         raise ElmanError(f"{problem}; restore a copy or train again")
     return counted
 
@@ -168,7 +169,7 @@ def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> None:
 
 
 def _drop_end(metrics: list[Metrics], run: Run, saved: Config) -> list[Metrics]:
-    """Return the rows of a run that was never stopped: without the row and validation that ended one with `saved`."""
+    """Return the rows as if the run had not stopped: without the row and validation that ended a run with `saved`."""
     if not metrics or metrics[-1].update < run.state.update:
         return metrics
     *rows, last = metrics
@@ -180,6 +181,6 @@ def _drop_end(metrics: list[Metrics], run: Run, saved: Config) -> list[Metrics]:
 
 
 def _drop_last(samples: list[Sample], update: int, saved: Config) -> list[Sample]:
-    """Return the samples of a run that was never stopped: without the one of its end, unless it was due."""
+    """Return the samples as if the run had not stopped: without the one of its end, unless it was due."""
     is_of_end = bool(samples) and saved.sample_every and samples[-1].update == update and update % saved.sample_every
     return samples[:-1] if is_of_end else samples

@@ -1,4 +1,4 @@
-"""A run in memory, the one place where it lives: its texts and settings, its state, its records, its best network."""
+"""A run in memory: its texts and settings, its state, its records and its best network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class History:
-    """The records of a run, and what follows from its rows; older ones of a run with a directory are in its files."""
+    """The records of a run, and what follows from its rows; its older records are in the files of its directory."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class History:
         self.validated_at = 0  # the update of the latest validation
         self.latest_validation_loss: float | None = None
         self.validations_since_best = 0
-        self._lowest_loss = math.inf  # of the network, with which patience compares, and not of the counts alone
+        self._lowest_loss = math.inf  # the network's, with which patience compares, not the loss of the counts alone
         for row in metrics:
             self._count_validation(row)
 
@@ -78,48 +78,49 @@ class Run:
     """
 
     data: TrainingData
-    """Its settings, its texts, and the windows into which they are split."""
+    """The settings, the texts, and the windows into which they are split."""
     state: TrainState
-    """What the engine changes, from which training continues bit for bit."""
+    """The state that the engine changes, from which training continues bit for bit."""
     optimizer: Optimizer
-    """Its last update, which a schedule needs, is the one that is expected."""
+    """The optimizer; its last update, which a schedule needs, is the expected one."""
     history: History
     """Its records."""
     directory: RunWriter | None = None
-    """Where it is saved."""
+    """The directory where the run is saved."""
     best: Snapshot | None = None
-    """The network with the lowest validation loss so far, where a validation set is held out."""
+    """The network with the lowest validation loss so far; None without a validation set."""
     selected: Snapshot | None = None
-    """That network or, once the run has ended, the last one if it is better: the network used from then on."""
+    """The network to use: `best` or, once the run has ended, the last network if it is better."""
     preset: str = ""
     """The preset that its settings started from; empty if that is not known."""
     text_kind: TextKind | None = None
-    """What its text was taken for, and the settings that followed; None where the preset or the caller decides."""
+    """The kind of the text, and the settings that followed; None where the preset or the caller decides."""
     init_from: ModelOrigin | None = None
     """The model whose weights it started with; None if they were random."""
     notices: tuple[str, ...] = ()
-    """What to know about its start, a sentence each: its text, settings lowered for it, an extended schedule."""
+    """What to know about the start, a sentence each: its text, settings lowered for it, an extended schedule."""
     stopped: str = ""
     """Why training ended: ``epochs``, ``max_updates``, ``max_seconds``, ``patience``, ``counts`` or
-    ``interrupted``; else empty."""
+    ``interrupted``; empty before that."""
     advice: str = ""
     """What to do next, in words; empty before the end."""
     was_finished: bool = False
     """Whether it was resumed, but a limit was reached already, so that nothing was done."""
     measured_speed: float | None = None
-    """Of this machine, where the recipe depends on it: a multiple of that of the machine on which it was found."""
+    """The speed of this machine, as a multiple of the speed of the machine on which the recipes were found; None if
+    the recipe does not depend on it."""
     counts_loss: float | None = None
     """The validation loss of the counts of the n-gram prior alone, without the network."""
     whole_loss: float | None = None
-    """The validation loss of the selected network on the whole validation set, where the others read a part of it."""
+    """The validation loss of the selected network on the whole validation set, if other losses read a part of it."""
     score_quantiles: Array | None = None
-    """Of the scores of held-out lines, once it has ended; see `elman.model.score_lines`."""
+    """The quantiles of the scores of held-out lines, once it has ended; see `elman.model.score_lines`."""
     preparation_seconds: float = 0.0
-    """Time of the last call before its first update, without the compilation of kernels; …"""
+    """Seconds of the last call before its first update, without the compilation of kernels."""
     validation_seconds: float = 0.0
-    """… that of its validations …"""
+    """Seconds of the last call in validations."""
     file_seconds: float = 0.0
-    """… and that of writing its files."""
+    """Seconds of the last call in which files were written."""
 
     def __post_init__(self) -> None:
         self.config: Config = self.data.config
@@ -147,7 +148,7 @@ class Run:
 
     @property
     def epochs(self) -> float:
-        """The epochs done, such as 0.26; an integer where the last one is complete."""
+        """The epochs done, such as 0.26; an integer if the last one is complete."""
         update, per_epoch = self.state.update, self.data.windows.per_epoch
         return round(update / per_epoch, 4) if update % per_epoch else update // per_epoch
 
@@ -177,7 +178,7 @@ class Run:
 
     @property
     def model(self) -> Model:
-        """The selected network, ready for use: the best or, where nothing is held out, the current one."""
+        """The selected network, ready for use: the best or, without a validation set, the current one."""
         from elman.model.loading import create_model
 
         return create_model(replace(self.selected or self.snapshot(), lines=describe_lines(self)))
@@ -221,7 +222,7 @@ class Run:
 
 
 def make_checkpoint(run: Run) -> Checkpoint:
-    """Return a run as it is saved."""
+    """Return the checkpoint of a run."""
     best, corpus = run.best, run.corpus
     is_best = best is not None and run.selected is not None and best.update == run.selected.update
     return Checkpoint(
@@ -238,11 +239,11 @@ def make_checkpoint(run: Run) -> Checkpoint:
 
 
 def describe_lines(run: Run) -> LineData:
-    """Return what its model knows of the lines of its text, where that is one of independent lines."""
+    """Return what the model knows of the lines of its text, if the text consists of independent lines."""
     return LineData(run.data.line_hashes, run.score_quantiles)
 
 
 def _count_validated(run: Run) -> int | None:
-    """Return the characters of the validation set that the validation loss is of; None without one."""
+    """Return the number of characters that the validation loss was computed on; None without a validation set."""
     read = run.data.validation_sample if run.whole_loss is None else run.data.validation_set
     return None if read is None or run.validation_loss is None else len(read)

@@ -1,4 +1,4 @@
-"""Runs in directories: opened, or summarized in a row of a table each, whatever state a run is in."""
+"""Runs in directories, whatever their state: a run is opened, or summarized in a row of a table."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 READING = ("keep_crlf", "field", "lines", "mask", "mask_regex", "min_count")
-"""Settings of how a text is read: losses of runs that differ in one cannot be compared."""
+"""Settings that decide how a text is read: the losses of runs that differ in one cannot be compared."""
 
 
 @checks_types
 def open_run(path: str | os.PathLike[str]) -> SavedRun:
-    """Return the run in a directory that ``elman train`` or `elman.train` wrote; it may be in training still.
+    """Return the run in a directory that ``elman train`` or `elman.train` wrote; it may still be in training.
 
     Raises
     ------
@@ -117,12 +117,12 @@ class SavedRun:
 
 
 def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
-    """Return a row for every run in directories, by text and how it is read: the lowest validation loss of each first.
+    """Return a row for every run in directories, by text and how it is read; the lowest validation loss comes first.
 
     Parameters
     ----------
     *directories : path or list of paths
-        Each is searched for run directories, and so are all directories in it.
+        Each is searched for run directories, with all its subdirectories.
 
     Returns
     -------
@@ -130,17 +130,17 @@ def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[
         The rows of ``elman runs --json``; None is a value that is not known.
 
         - ``run``, ``text``, ``text_sha256``: the path of the directory, and name and hash of the text.
-        - ``reading``: how the text is read, such as ``lines, mask all``; empty if as it is. Losses of texts that are
-          read in different ways cannot be compared.
-        - ``best``: whether it is the best of the runs on the text that read it in this way.
+        - ``reading``: how the text is read, such as ``lines, mask all``; empty if it is read as it is. Losses of texts
+          that are read in different ways cannot be compared.
+        - ``best``: whether it is the best of the runs that read this text in this way.
         - ``cell``, ``layers``, ``hidden_size``.
-        - ``updates``, ``seconds``: updates done, and seconds spent in them, as the checkpoint has them.
-        - ``unsaved_updates``: further updates that ``metrics.csv`` has, after a full disk; a resumed run repeats them.
+        - ``updates``, ``seconds``: the updates done, and the seconds spent on them, according to the checkpoint.
+        - ``unsaved_updates``: further updates in ``metrics.csv``, after a full disk; a resumed run repeats them.
         - ``train_loss``, ``validation_loss``: the train loss of the last row of ``metrics.csv``, and the validation
           loss of the model that is used, the lowest; in nats per character.
         - ``kept_update``: the update of that model.
         - ``stopped``: why it ended; empty if it has not.
-        - ``status``: ``ended``; ``running``; ``incomplete``, which is a run that was killed; ``damaged``.
+        - ``status``: ``ended``, ``running``, ``incomplete`` (the run was killed) or ``damaged``.
         - ``error``: which file of a damaged run cannot be read, and why.
 
     Raises
@@ -169,7 +169,7 @@ def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[
 
 
 def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
-    """Return the row, among those of `list_runs`, of the best run on a text, which is named by its file or its name."""
+    """Return the row of the best run on a text, named by its file or its name, among the rows of `list_runs`."""
     found = [row for row in rows if row["best"] and _is_on(row, text)]
     if not found:
         names = sorted({quote(row["text"]) for row in rows if row["text"]})
@@ -179,13 +179,13 @@ def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
     if len(found) > 1:
         readings = "; ".join(row["reading"] or "as it is" for row in found)
         reason = f"cannot be compared, as they read it in different ways ({readings})"
-        remedy = "pass the directories of those that read it in one way"
+        remedy = "pass the directories of runs that read it in one way"
         raise ElmanError(f"the losses of the runs on {quote(text)} {reason}: {remedy}")
     return found[0]
 
 
 def find_runs(directory: Path) -> list[Path]:
-    """Return the run directories among a directory, which must exist, and all in it, in the order of their paths."""
+    """Return the run directories among a directory, which must exist, and its subdirectories, sorted by path."""
     if not is_directory(directory):
         is_file = f"{quote(directory)} is a file; pass a directory that contains runs"
         raise ElmanError(is_file if exists(directory) else f"there is no directory {quote(directory)}")
@@ -194,7 +194,7 @@ def find_runs(directory: Path) -> list[Path]:
 
 
 def summarize_run(path: Path) -> dict[str, Any]:
-    """Return the row of a run from what can be read of it: as it is saved, where it has a checkpoint."""
+    """Return the row of a run from the files that can be read; saved values come from its checkpoint if it has one."""
     directory, errors = RunDirectory(path), list[ElmanError]()
     is_running = DirectoryLock(path).is_held()
     checkpoint = _attempt(directory.load, errors)
@@ -228,14 +228,14 @@ def summarize_run(path: Path) -> dict[str, Any]:
 
 
 def _name_setting(manifest: RunManifest) -> str:
-    """Return a short name of the text and the settings of a run, which is the same for all seeds."""
+    """Return a short name for the text and the settings of a run, which is the same for all seeds."""
     settings = LossCurve("", (), manifest.config).settings() | {"seed": None}
     origin = manifest.corpus.sha256, manifest.init_from and manifest.init_from.sha256
     return hashlib.sha256(json.dumps([*origin, settings], sort_keys=True).encode()).hexdigest()[:8]
 
 
 def compare_settings(first: Path, second: Path) -> dict[str, list[Any]]:
-    """Return the settings in which two runs differ, each with both values, and likewise what they were trained on."""
+    """Return the settings and texts in which two runs differ, each with both values."""
     one, other = map(_list_settings, (first, second))
     return {name: [one[name], other[name]] for name in one if one[name] != other[name]}
 
@@ -262,7 +262,7 @@ def _attempt(read: Callable[[], _T], errors: list[ElmanError]) -> _T | None:
 
 
 def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
-    """Return the key that sorts rows by text, how it is read, and then by loss; what cannot be read is last."""
+    """Return the key that sorts rows by text, by how it is read, and by loss; rows that cannot be read are last."""
     losses = (inf if row[name] is None else row[name] for name in ("validation_loss", "train_loss"))
     text = row["text"] is None, row["text"] or "", row["text_sha256"] or "", row["reading"]
     return *text, bool(row["error"]), *losses, row["run"]

@@ -20,12 +20,12 @@ from elman.training.records import MetricsRows
 from elman.training.run import Run
 
 VALIDATIONS = 10
-"""Validations per run, at least, unless they would take too much of the time."""
+"""Validations per run, at least, unless they would need too much of the time."""
 FREE_CHARS = 20_000
 """Characters of a validation set, with a small alphabet, that are read in no time worth counting."""
 CHARS_PER_VALIDATED = 10
-"""Characters trained on per further character of a validation, at least. A validation reads two characters or more in
-the time of one in training, so that it takes about 5 % of the time."""
+"""Characters trained on per further character of a validation, at least. A validation reads at least two characters in
+the time of one in training, so that it accounts for about 5 % of the time."""
 
 
 class Validation:
@@ -39,7 +39,7 @@ class Validation:
         self.rows, self.health, self.seconds_per_char = rows, health, 0.0
 
     def next_update(self, last_update: int) -> float:
-        """Return the update of the next validation, the end at the latest; none is due shortly before it."""
+        """Return the update of the next validation, at most the last update; none is due shortly before the last."""
         run = self.run
         if run.data.validation_sample is None:
             return math.inf
@@ -50,7 +50,8 @@ class Validation:
     def perform(self, last_update: int) -> None:
         """Validate the current network."""
         run, update = self.run, self.run.state.update
-        # The final network is not `best` where it is validated only because the run ends: a longer run would not do so.
+        # The final network does not become `best` if it is validated only because the run ends: a longer run would
+        # not validate it.
         every, at = run.config.validate_every, run.history.validated_at
         is_regular = update >= at + every if every else update < last_update
         self.health.require_finite()
@@ -62,7 +63,7 @@ class Validation:
             run.best = run.selected
 
     def better_of_best_and_current(self, validation_loss: float) -> Snapshot | None:
-        """Return the current network if its validation loss is below that of the best so far, else the latter."""
+        """Return the current network if its validation loss is lower than the best one so far, else the best one."""
         best = self.run.best
         lowest = math.inf if best is None or best.validation_loss is None else best.validation_loss
         # A loss that is nan is not lower.
@@ -87,13 +88,13 @@ class Validation:
     # --- Before the first update ---
 
     def prepare(self) -> None:
-        """Measure how long validations take, where a time budget has to allow for them, and evaluate the counts."""
+        """Measure how long validations take if there is a time budget, and evaluate the counts."""
         run, sample, ngrams = self.run, self.run.data.validation_sample, self.run.state.parameters.ngrams
         if sample is not None and run.config.max_seconds is not None:
             self.score(run.snapshot(), sample[: round(free_chars(run)) + 1])
         if sample is None or ngrams is None or (run.state.update and not self.best_is_mixed()):
             return
-        # Let the counts alone, without the network, be the best model so far: none that is worse is kept.
+        # Let the counts alone, without the network, be the best model so far: no worse network is kept.
         from elman.ngram.language_model import compute_losses
 
         run.counts_loss = run_on_first_process(lambda: float(compute_losses(ngrams, sample, run.config.dtype).mean()))
@@ -101,17 +102,17 @@ class Validation:
         run.best = run.selected = replace(run.snapshot(run.counts_loss), parameters=parameters, update=0)
 
     def estimate_seconds(self, last_update: int) -> tuple[float, float]:
-        """Return the expected seconds of validations after `last_update`, and before it per update."""
+        """Return the expected seconds of validations: after `last_update`, and per update before it."""
         run, sample, whole = self.run, self.run.data.validation_sample, self.run.data.validation_set
         if sample is None or whole is None:
             return 0.0, 0.0
-        # The scores of lines take about as long again as a validation.
+        # Scoring the lines takes about as long again as a validation.
         at_end = len(sample) * (1 + run.config.lines) + len(whole) * reads_whole_set(run, last_update)
         per_update = len(sample) / validation_interval(run, last_update)
         return at_end * self.seconds_per_char, per_update * self.seconds_per_char
 
     def best_is_mixed(self) -> bool:
-        """Return whether the best model is that of `mix_with_counts`, at the end of the run that is extended."""
+        """Return whether the best model is the result of `mix_with_counts`, at the end of the run that is extended."""
         best, V = self.run.best, self.run.state.eval_parameters["V"]
         return best is not None and best.update == self.run.state.update and not np.array_equal(best.parameters["V"], V)
 
@@ -120,8 +121,8 @@ class Validation:
     def finish(self) -> None:
         """Validate the selected network on the whole validation set, if that does not take long.
 
-        Of independent lines, compute the quantiles of scores from which `elman score` takes its thresholds. Of a run
-        that was interrupted while the counts alone were the best, validate the network.
+        For independent lines, compute the quantiles of scores from which `elman score` derives its thresholds. If a run
+        was interrupted while the counts alone were the best, validate the network.
         """
         run, sample = self.run, self.run.data.validation_sample
         if run.interrupted:
@@ -139,7 +140,7 @@ class Validation:
             run.score_quantiles = run_on_first_process(lambda: compute_score_quantiles(run.model, sample))
 
     def mix_with_counts(self) -> None:
-        """Where the counts alone are the best model, try the geometric mean of them and the network."""
+        """If the counts alone are the best model, try the geometric mean of them and the network."""
         run, counts = self.run, self.run.selected
         if run.config.is_counts_only or counts is None or counts.validation_loss is None or counts.update:
             return
