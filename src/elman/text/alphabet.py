@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError
 
-_KEPT = "\t\n\u200c\u200d"  # tab, line feed and the joiners, without which some scripts and emoji have other shapes
+_KEPT = "\t\n\u200c\u200d"  # tab, line feed and the joiners, without which some scripts and emoji look different
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Alphabet:
         """Return the index of each character of `text`, `dtype` (N,)."""
         if not isinstance(text, str):
             raise ElmanError(f"a text must be a string (got {type(text).__name__})")
-        chunks = [chunk.astype(self.dtype) for chunk in self.index().encode(text)]  # each is four times as large before
+        # The chunks are int32, up to four times as large.
+        chunks = [chunk.astype(self.dtype) for chunk in self.index().encode(text)]
         return np.concatenate([np.empty(0, self.dtype), *chunks])
 
     def decode(self, indices: ArrayLike) -> str:
@@ -103,7 +104,7 @@ class CodePointIndex:
 
     def __init__(self, on_unknown: Callable[[str], ArrayLike], characters: str = "") -> None:
         self.on_unknown = on_unknown
-        # The last entry belongs to no code point: those beyond the table are clipped to it.
+        # The last entry belongs to no code point: code points beyond the table are clipped to it.
         self.index_of = np.full(1, _UNKNOWN, np.int32)
         self.add(characters, np.arange(len(characters)))
 
@@ -138,7 +139,7 @@ def as_text(points: NDArray[np.uint32]) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a text with one visible character for each that has no shape, reorders others, or is half of a pair."""
+    """Return a text with a visible character for each one that has no shape, reorders others, or is half of a pair."""
     table = {}
     for code in map(ord, set(text).difference(_KEPT)):
         if unicodedata.category(chr(code)) in ("Cc", "Cs", "Zl", "Zp", "Cf"):

@@ -7,10 +7,10 @@ Runs are compared by a polynomial hash modulo 2^64, which prefix sums give for a
 ::
 
     (1)  P_i = sum_{j < i} x_j b^j
-    (2)  H_i = (P_{i+n} - P_i) b^-i            of the run that begins at i; equal for equal runs
+    (2)  H_i = (P_{i+n} - P_i) b^-i            hash of the run that begins at i; equal for equal runs
 
-The probability that two different runs among all that are compared have the same hash is below 10^-6. The longest
-common run is found by bisection: where no run of n characters occurs in the text, no longer one does.
+The probability that two different runs among all compared runs have the same hash is below 10^-6. The longest common
+run is found by bisection: if no run of n characters occurs in the text, no longer run does.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Positions = NDArray[np.intp]
 def measure_copying(text: str, source: Iterable[str]) -> tuple[str, float]:
     """Return how much of a text occurs in another, its source, which is given in chunks.
 
-    That is the longest run of characters that both have, the first of several; and the share of the runs of `RUN`
-    characters that occur in the source, from 0 to 1, 0 where the text is shorter.
+    The result is the longest run of characters that both have, the first of several, and the share of the runs of `RUN`
+    characters that occur in the source, from 0 to 1; the share is 0 if the text is shorter.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def measure_copying(text: str, source: Iterable[str]) -> tuple[str, float]:
     runs, numbers = np.unique(hashes.hash_runs(RUN), return_inverse=True)
     occurs, longest = np.zeros(len(runs), np.bool_), code_points("")
     for piece in source:
-        # With the end of the one before, so that every run that may be common is in one of the chunks.
+        # The end of the previous chunk is included, so that every run that may be common is in one of the chunks.
         chunk = np.concatenate([chunk[max(0, len(chunk) - len(text)) :], code_points(piece)])
         in_chunk = _RunHashes(chunk)
         occurs[_find(in_chunk.hash_runs(RUN), runs)[1]] = True
@@ -77,7 +77,7 @@ def _powers(base: int, count: int) -> Hashes:
 
 
 def _find(hashes: Hashes, ascending: Hashes) -> tuple[Positions, Positions]:
-    """Return the positions of the hashes that are among `ascending` ones, and where they are there."""
+    """Return the positions of the hashes that are among `ascending` ones, and their positions there."""
     may_match = np.zeros(1 << _FILTER_BITS, np.bool_)
     shift = np.uint64(64 - _FILTER_BITS)
     may_match[ascending >> shift] = True
@@ -90,7 +90,7 @@ def _find(hashes: Hashes, ascending: Hashes) -> tuple[Positions, Positions]:
 def _find_longer_run(text: _RunHashes, chunk: _RunHashes, least: int) -> tuple[int, int]:
     """Return the length of the longest common run, if it is longer than `least`, and where in the chunk it begins."""
     low, high, first = least, text.length, 0
-    n = least + 1  # first, as most chunks have no longer run
+    n = least + 1  # tried first, because most chunks have no longer run
     while low < high:
         matches, _ = _find(chunk.hash_runs(n), np.unique(text.hash_runs(n)))
         if len(matches):

@@ -1,9 +1,9 @@
 """A text ready for training, and its provenance.
 
-A text is never held in memory as a string: only its indices are kept, if they are many in a memory-mapped temporary
-file. That is unlinked, so it cannot outlive the process, and in the cache directory, since the system's directory for
-temporary files is often in memory itself. It is mapped only when complete: mapped pages that are touched count as the
-process's memory, written ones do not.
+A text is never held in memory as a string. Only its indices are kept; if there are many, they are in a memory-mapped
+temporary file. The file is unlinked, so that it cannot outlive the process. It is in the cache directory, because the
+system's directory for temporary files is often in memory itself. It is mapped only when complete: mapped pages that are
+touched count as the process's memory, written ones do not.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class TextFile:
 
     path: str  # absolute path; ``-`` for standard input; or the name of a built-in text
     sha256: str
-    """SHA-256, in hexadecimal, of the bytes its text was decoded from; of a compressed file, those it contains."""
+    """SHA-256, in hexadecimal, of the bytes its text was decoded from, decompressed if the file is compressed."""
 
 
 class SampledText(NamedTuple):
-    """The text that a corpus is a sample of: its number of characters, and the number of pieces in the sample."""
+    """The complete text that a corpus is a sample of: its number of characters, and the number of sampled pieces."""
 
     chars: int
     pieces: int
@@ -58,25 +58,25 @@ class Corpus:
     """
 
     name: str
-    """That of the file without its directory, ``-`` for standard input, or that of a built-in text."""
+    """The name of the file without its directory, ``-`` for standard input, or the name of a built-in text."""
     alphabet: Alphabet
     indices: NDArray[np.unsignedinteger]
     """Shape (N,), of ``alphabet.dtype``."""
     sha256: str
-    """SHA-256, in hexadecimal, of the bytes the text, complete if this is a sample, was decoded from."""
+    """SHA-256, in hexadecimal, of the bytes the text was decoded from; of the complete text if this is a sample."""
     encoding: str
     files: tuple[TextFile, ...] = ()
     """The files that it was read from, in this order; empty for a text in memory."""
     skipped: int = 0
     """Number of binary files in its directories, which were skipped."""
     line_starts: NDArray[np.int64] | None = None
-    """Of a text of independent lines in the form of `elman.text.lines`: where its line feeds are."""
+    """The positions of the line feeds of a text of independent lines in the form of `elman.text.lines`."""
     line_hashes: NDArray[np.uint64] | None = None
-    """Of a text that was masked: the hashes of its lines before, without the empty ones."""
+    """The hashes of the lines of a masked text before they were masked, without the empty lines."""
     sampled: SampledText | None = None
     """The complete text, if this is a sample of it, see ``max_chars`` of `elman.text.read_corpus`."""
     newlines_translated: tuple[str, ...] = ()
-    r"""The line ends of its files, of ``\r\n`` and ``\r``, that were read as ``\n``."""
+    r"""The line ends of its files, ``\r\n`` or ``\r``, that were read as ``\n``."""
 
     def __post_init__(self) -> None:
         K = len(self.alphabet)
@@ -112,7 +112,7 @@ class Corpus:
     def from_text(cls, text: str, name: str = "text") -> Corpus:
         """Return the corpus of a text in memory of at least two distinct characters, to pass again on resume.
 
-        Its hash is that of its UTF-8 bytes.
+        Its hash is the hash of its UTF-8 bytes.
         """
         if not isinstance(text, str):
             raise ElmanError(f"Corpus.from_text requires a string (got {type(text).__name__})")
@@ -122,7 +122,7 @@ class Corpus:
     @classmethod
     @checks_types
     def from_lines(cls, lines: Iterable[str], name: str = "lines") -> Corpus:
-        """Return the corpus of lines in memory, each ended by a line feed unless it ends with one."""
+        """Return the corpus of lines in memory; a line feed is added to each line that does not end with one."""
         requires = "Corpus.from_lines requires a list of strings"
         if isinstance(lines, str) or not isinstance(lines, Iterable):
             raise ElmanError(f"{requires} (got {quote(lines)}): for a text use Corpus.from_text or text.splitlines()")
@@ -163,7 +163,7 @@ def encode_chunks(
 
 
 class Spool:
-    """Context manager that collects unsigned integers of a type; `array` returns them and ends it."""
+    """Context manager that collects unsigned integers of one type; `array` returns them and ends it."""
 
     def __init__(self, dtype: np.dtype[np.unsignedinteger]) -> None:
         self.dtype, self.file = dtype, cast(IO[bytes], BytesIO())
@@ -173,7 +173,7 @@ class Spool:
 
     def __exit__(self, *_: object) -> None:
         if not isinstance(self.file, BytesIO):
-            # What a full disk has refused is still in the buffer of Python 3.14, which would raise the error once more.
+            # The buffer of Python 3.14 still has the bytes that a full disk refused, and would raise the error again.
             with suppress(OSError):
                 self.file.close()  # the mapping keeps it open; the memory of a BytesIO is freed with the array
 
@@ -191,7 +191,7 @@ class Spool:
                 self.append(chunk)
 
     def array(self) -> NDArray[np.unsignedinteger]:
-        """Return the indices; those in a file are memory-mapped, and the file is freed with the array."""
+        """Return the indices; if they are in a file, they are memory-mapped, and the file is freed with the array."""
         if isinstance(self.file, BytesIO):
             return np.frombuffer(self.file.getbuffer(), self.dtype)
         self._write(b"", last=True)
@@ -204,7 +204,7 @@ class Spool:
             self.file.write(data)
             if last:
                 self.file.flush()
-        except OSError:  # not before: to find the cache takes longer than to write a few indices
+        except OSError:  # not earlier: finding the cache is slower than writing a few indices
             remedy = ": free disk space there, or set ELMAN_CACHE to another directory"
             with report_system_errors(f"store a text of this size in {str(cache_dir())!r}", remedy):
                 raise

@@ -1,4 +1,4 @@
-"""The formats of files: compressed ones, binary ones, the line ends of text, and records of which one field is read.
+"""The formats of files: compressed files, binary files, line ends, and records of which one field is read.
 
 Before Python 3.14, Zstandard is read with ``backports.zstd``, the same module for older versions (extra ``zstd``).
 
@@ -49,19 +49,19 @@ COMPRESSIONS: dict[str, tuple[tuple[bytes, ...], Callable[[Any], Any]]] = {
     "xz": ((b"\xfd7zXZ\0",), lzma.LZMAFile),
     "zstd": ((b"\x28\xb5\x2f\xfd",), _open_zstd),
 }
-"""Format -> what its files may start with, and a function that decompresses a stream."""
+"""Format -> the bytes that its files may start with, and a function that decompresses a stream."""
 _MAGIC = tuple(magic for magics, _ in COMPRESSIONS.values() for magic in magics)
 
 
 class ByteStream:
-    """The bytes of a file, of which the first are known before they are read.
+    """The bytes of a file; the first ones are known before they are read.
 
     `label` names the file in errors; `compression` is the format that `file` decompresses, empty if it is none.
     """
 
     def __init__(self, file: Any, label: str, compression: str = "") -> None:
         self.label, self.compression = label, compression
-        # `read1` returns what has arrived, so that a line of a pipe can be scored as soon as it is there.
+        # `read1` returns the bytes that have arrived, so that a line of a pipe can be scored as soon as it is there.
         self._read_file = getattr(file, "read1", file.read)
         more = self.head = self._read(CHUNK_SIZE)
         while more and any(self.head != magic and magic.startswith(self.head) for magic in _MAGIC):
@@ -117,19 +117,19 @@ _BINARY = {
     b"\x93NUMPY": "a NumPy array, not text",
     b"PAR1": "a Parquet file, not text: convert it to JSON Lines first",
 }
-"""What a binary file starts with, and what it is."""
+"""The bytes that a binary file starts with, and its description."""
 _TAR, _TAR_OFFSET = b"ustar", 257
 
-_CHECKED = 1 << 16  # bytes that decide
+_CHECKED = 1 << 16  # number of first bytes that decide
 _CONTROL = bytes(byte for byte in range(1, 0x20) if byte not in b"\b\t\n\v\f\r\x1b") + b"\x7f"
 """Control characters that are rare in text, without NUL."""
-_FEW = 0.02  # fraction of control characters up to which bytes are taken for text
+_FEW = 0.02  # fraction of control characters up to which bytes are regarded as text
 
 
 def describe_binary(head: bytes, codec: str) -> str:
-    """Return what a file is that is not text, and a remedy, as the end of a sentence; an empty string for text.
+    """Return what kind of file a binary file is, and a remedy, as the end of a sentence; an empty string for text.
 
-    `head` are the first bytes, at least 64 kB if there are as many; `codec` is that of the encoding of the text.
+    `head` are the first bytes, at least 64 kB if there are as many; `codec` is the codec of the text.
     """
     if head[_TAR_OFFSET:].startswith(_TAR):
         return "is a tar archive, not text: extract it first (tar -xf) and pass the directory"
@@ -159,11 +159,11 @@ def _is_binary(head: bytes, codec: str) -> bool:
     return False
 
 
-# --- Line ends: those of Windows and of old Macintoshes are read as line feeds, as Python's `open` reads them ---
+# --- Line ends: the line ends of Windows and of old Macintoshes are read as line feeds, as Python's `open` does ---
 
 
 def translate_newlines(chunks: Iterable[str], found: set[str]) -> Iterator[str]:
-    r"""Yield a text in chunks with line feeds as its line ends; those that it has of ``\r`` and ``\r\n`` are `found`.
+    r"""Yield a text in chunks with line feeds as its line ends; add ``\r`` and ``\r\n`` to `found` if it has them.
 
     A carriage return at the end of a chunk is held back until it is known whether a line feed follows.
     """
@@ -179,7 +179,7 @@ def describe_newlines(translated: Iterable[str]) -> str:
     return f"line ends {' and '.join(repr(kind)[1:-1] for kind in translated)} read as \\n"
 
 
-# --- Records: each becomes its field's value and a line feed; those without the field are skipped ---
+# --- Records: each becomes its field's value and a line feed; records without the field are skipped ---
 
 RECORD_FORMATS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "CSV", ".tsv": "TSV"}
 """Suffix of a file of records -> its format."""
@@ -194,7 +194,7 @@ def find_record_format(path: str) -> str:
 
 _LINE_ENDS = re.compile(r"[\r\n]+")
 _LONGEST_VALUE = 1 << 30
-"""Characters of a value of CSV; the default of the standard library, 128 KiB, is less than an article may have."""
+"""Characters of a value of CSV; articles may be longer than the default of the standard library, 128 KiB."""
 
 Rows = Iterator[dict[str, Any]]
 
@@ -221,10 +221,10 @@ def _read_csv(lines: Iterator[str], label: str, delimiter: str) -> Rows:
 
 
 def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, lines: bool = False) -> Iterator[str]:
-    """Yield the values of a field in chunks: of a pipe, whatever has arrived.
+    """Yield the values of a field in chunks; from a pipe, the values that have arrived.
 
-    The suffix of `path` says which format the file has. Text without one, as of a pipe, is JSON Lines if it begins with
-    a brace, otherwise CSV. `label` names the file in errors. With `lines`, every record becomes one line.
+    The suffix of `path` decides which format the file has. Text without a suffix, as from a pipe, is JSON Lines if it
+    begins with a brace, otherwise CSV. `label` names the file in errors. With `lines`, every record becomes one line.
     """
     pending: deque[str] = deque()
     waiting = _split_lines(iter(chunks), pending)
@@ -248,7 +248,7 @@ def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, l
 
 
 def _split_lines(chunks: Iterator[str], pending: deque[str]) -> Iterator[str]:
-    """Yield the lines of a text, with their ends; `pending` holds those that have arrived and are not yielded yet."""
+    """Yield the lines of a text, with their ends; `pending` holds lines that have arrived and are not yielded yet."""
     for block in complete_lines(chunks):
         pending.extend(line + "\n" for line in block[:-1].split("\n"))
         while pending:

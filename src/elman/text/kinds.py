@@ -1,7 +1,7 @@
-"""What kind of text a text is, by a sample of its lines, and the settings that follow.
+"""The kind of a text, found from a sample of its lines, and the settings that follow.
 
-The kind is the first one of which an alternative has all its evidence in range, see `KINDS`. Settings follow only where
-the evidence is overwhelming; where it is weaker, they are suggested. A setting that a person passes is not changed.
+`KINDS` are tried in order; a text is of the first kind that has an alternative with all its evidence in range. Settings
+follow only from overwhelming evidence; weaker evidence suggests them. A setting that a person passes is not changed.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from elman.text.sources import STANDARD_INPUT
 from elman.text.unknown import count_characters
 
 PIECES, PIECE = 20, 4_000
-"""Pieces of a text that are looked at, and their characters: it takes milliseconds."""
+"""Pieces of a text that are looked at, and their characters; reading them needs milliseconds."""
 LARGE_ALPHABET, KEPT = 1_000, 0.99
-"""Distinct characters from which on rare ones are replaced, and the fraction of the text that stays as it is."""
+"""Distinct characters from which on rare ones are replaced, and the fraction of the text that remains unchanged."""
 FIELD_SHARE, FIELD_WORDS, LINE_WORDS = 0.5, 3.0, 100.0
-"""Of the characters of records, and words per value, of a field that is trained on alone; and words per value up to
-which it is a line."""
+"""Share of the characters of records, and words per value, above which a field is trained on alone; words per value up
+to which a value is a line."""
 MIN_ROWS, HEAD = 5, 80_000
-"""Rows that tell CSV from a text with commas, and characters at the beginning that are read as records."""
+"""Rows needed to tell CSV from a text with commas, and characters at the beginning that are read as records."""
 STAMP_WITHIN, STAMPED = 80, 0.7
 """Characters at the beginning of a line in which a time stamp counts, and the fraction of such lines of a log."""
 
 _STAMP = re.compile(rf"{MASKS['timestamps'].pattern}|^[\[(<]?\d\d:\d\d\b|^\[ *\d+\.\d{{6}}\]")
-"""At the start also without seconds, or the seconds since the system was started."""
+"""A time stamp; at the start of a line also without seconds, or as the seconds since the system was started."""
 _WORD = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]|[^\s\u2e80-\u9fff\uf900-\ufaff]+")
-"""What white space ends; in Chinese and Japanese a character, which is about as much."""
+"""A word: characters up to white space; in Chinese and Japanese one character, which means about as much."""
 _SENTENCE_END = re.compile(r"[.,;:!?…。，！？；：、।॥؟،۔]['\"”’»）)」』]?$")
 _LOG = re.compile(r"\.log$")
 _CODE = re.compile(
@@ -48,43 +48,43 @@ _CODE = re.compile(
     r"|scala|sh|sql|swift|tex|toml|tsx?|vue|xml|ya?ml)$"
 )
 _PLAIN = re.compile(r"\.(?:md|rst|adoc|org|srt|pgn|abc|mbox)$")
-"""Suffixes: of logs; of source code, configurations and pages; and of running text with marks."""
+"""Suffixes of logs; of source code, configurations and pages; and of running text with marks."""
 _CODE_END = re.compile(r"[;{]$|^\s*[)}\]]+$")
 _SYMBOL = re.compile(r"[{}\[\]()<>;=_#/\\\"'*&|+]")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is measured of lines: fractions of those that are not empty, unless something else is said."""
+    """Measurements of lines: unless a field says otherwise, the fraction of the lines that are not empty."""
 
     lines: int
-    """How many there are in the sample."""
+    """The number of lines in the sample."""
     distinct: float
     empty: float
-    """Of all lines."""
+    """The fraction of all lines that are empty."""
     indented: float
     words: float
     """Words per line."""
     most_words: float
     """Words that nine tenths of the lines have at most."""
     sentence_ends: float
-    """Those that end with a punctuation mark of sentences or verses."""
+    """Lines that end with a punctuation mark of sentences or verses."""
     code_ends: float
-    """Those that end with a semicolon or an opening brace, or close one."""
+    """Lines that end with a semicolon or an opening brace, or close one."""
     symbols: float
-    """Of the characters: brackets, operators, quotation marks."""
+    """The fraction of the characters that are brackets, operators or quotation marks."""
     same_start: float
-    """Those that begin with one of the five most frequent first words."""
+    """Lines that begin with one of the five most frequent first words."""
     time_stamps: float
-    """Of those that are not indented, as the lines of a stack trace are."""
+    """The fraction, of the lines without an indent, that have a time stamp: the lines of a stack trace are indented."""
     objects: float
-    """Those that are JSON objects."""
+    """Lines that are JSON objects."""
     columns: float
-    """Of the rows at the beginning, read as CSV or TSV: those with as many values as the first has names."""
+    """The fraction of the first rows, read as CSV or TSV, that have as many values as the first row has names."""
     spread: float = 0.0
     """The standard deviation of their lengths, relative to the mean: verses are about as long as one another."""
     named: str = ""
-    """The kind that the suffix of the file says; empty if none."""
+    """The kind that the suffix of the file implies; empty if none."""
 
 
 Ranges = dict[str, tuple[float, float]]
@@ -92,13 +92,13 @@ Ranges = dict[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of text is recognized, named and trained on."""
+    """How to recognize, name and train on a kind of text."""
 
     title: str
     alternatives: tuple[Ranges, ...]
     """The ranges of its evidence."""
     reason: str = ""
-    """What a person is told of the evidence."""
+    """The evidence, as a person is told it."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The settings of `elman.Config` that follow."""
 
@@ -120,7 +120,7 @@ KINDS = {
         "a log",
         ({"lines": (20, math.inf), "time_stamps": (STAMPED, 1)},),
         "{time_stamps:.0%} of its lines have a time stamp",
-        {"lines": True, "mask": "timestamps,uuids,ips,hex,numbers"},  # the path of a request says what is unusual
+        {"lines": True, "mask": "timestamps,uuids,ips,hex,numbers"},  # a request is unusual by its path
     ),
     "code": Kind(
         "source code",
@@ -148,7 +148,7 @@ KINDS = {
     "lines": Kind("a list, perhaps", ({**_ENTRIES, "empty": (0, 0.02), "words": (0, 12)},), _LIST),
     "text": Kind("running text", ({},)),
 }
-"""By name, in the order in which they are tried."""
+"""Kinds by name, in the order in which they are tried."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class TextKind:
 def look(corpus: Corpus, passed: Mapping[str, Any]) -> TextKind:
     """Return the kind of a text that was read as it is, or of the values of a field that was passed.
 
-    The settings that were `passed` do not follow from it.
+    The result does not contain settings that were `passed`.
     """
     path = corpus.files[0].path if len(corpus.files) == 1 else ""
     has_field = bool(passed.get("field"))
@@ -197,14 +197,14 @@ def look(corpus: Corpus, passed: Mapping[str, Any]) -> TextKind:
 
 
 def find_named(path: str) -> str:
-    """Return the kind that the suffix of a file says; empty if none."""
+    """Return the kind that the suffix of a file implies; empty if none."""
     patterns = {"log": _LOG, "code": _CODE, "text": _PLAIN}
     named = (kind for kind, pattern in patterns.items() if pattern.search(path.lower()))
     return "records" if find_record_format(path) else next(named, "")
 
 
 def find_kind(evidence: Evidence) -> str:
-    """Return the kind that the name of the file says, or the first that has all evidence of an alternative in range."""
+    """Return the kind that the file name implies, or the first with all evidence of an alternative in range."""
     found = asdict(evidence)
     return evidence.named or next(
         name
@@ -215,7 +215,7 @@ def find_kind(evidence: Evidence) -> str:
 
 
 def describe_kind(kind: TextKind, corpus: Corpus) -> str:
-    """Return what a text is taken for, and what follows or is suggested; empty if nothing is."""
+    """Return what kind a text looks like, and the settings that follow or are suggested; empty if there are none."""
     rule = KINDS[kind.name]
     reason = rule.reason.format(**asdict(kind.evidence), fields=shorten(", ".join(kind.fields)))
     if (kind.name == "records" and not kind.fields) or (kind.name == "log" and kind.evidence.time_stamps < STAMPED):
@@ -230,7 +230,7 @@ def describe_kind(kind: TextKind, corpus: Corpus) -> str:
 
 
 def describe_min_count(kind: TextKind, corpus: Corpus) -> str:
-    """Return how much of a text was replaced as its characters are many; empty if nothing was."""
+    """Return how much of a text with a large alphabet was replaced; empty if nothing was."""
     if "min_count" not in kind.settings:
         return ""
     share = count_characters(corpus)[-1] / len(corpus.indices)
@@ -239,7 +239,7 @@ def describe_min_count(kind: TextKind, corpus: Corpus) -> str:
 
 
 def sample_lines(corpus: Corpus) -> list[str]:
-    """Return the complete lines in pieces of a text, which are spread evenly."""
+    """Return the complete lines in evenly spread pieces of a text."""
     indices, N = corpus.indices, len(corpus.indices)
     size = N if N <= PIECES * PIECE else PIECE
     found = list[str]()
@@ -250,10 +250,10 @@ def sample_lines(corpus: Corpus) -> list[str]:
 
 
 def read_rows(lines: Sequence[str], suffix: str) -> list[dict[str, Any]]:
-    """Return the records at the beginning of a text, JSON Lines, CSV or TSV; none if these are no records.
+    """Return the records at the beginning of a text, JSON Lines, CSV or TSV; none if it has no records.
 
-    `suffix` is the format that the suffix of the file says. Without it, CSV has three columns or more: a comma in every
-    line is in a list, too.
+    `suffix` is the format that the suffix of the file implies. Without it, CSV has three columns or more, because the
+    lines of a list may all contain a comma.
     """
     if (first := next(filter(str.strip, lines), "")).startswith("{"):
         return [_parse_object(line) or {} for line in lines if line.strip()] if _parse_object(first) else []
@@ -310,7 +310,7 @@ def measure(lines: Sequence[str], rows: Sequence[dict[str, Any]] = (), path: str
 
 
 def choose_field(rows: Sequence[dict[str, Any]]) -> tuple[str, float] | None:
-    """Return the field that has most of the text of records, and its words per value; None if none has."""
+    """Return the field that has most of the text of records, and its words per value; None if there is none."""
     chars, words = Counter[str](), Counter[str]()
     for row in rows:
         for name, value in row.items():
@@ -322,7 +322,7 @@ def choose_field(rows: Sequence[dict[str, Any]]) -> tuple[str, float] | None:
 
 
 def choose_min_count(corpus: Corpus) -> int:
-    """Return below which count a character of a large alphabet is replaced; 0 if none is."""
+    """Return the count below which a character of a large alphabet is replaced; 0 if none is."""
     if len(corpus.alphabet) < LARGE_ALPHABET or corpus.alphabet.has_unknown:
         return 0
     counts = np.sort(count_characters(corpus))

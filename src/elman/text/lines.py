@@ -1,16 +1,16 @@
 """A text of independent lines: names, log lines, commands.
 
-Such a text is a sequence of characters like any other, but for its order::
+Such a text is a sequence of characters like any other, except for its order::
 
     \\n line \\n line \\n … line \\n
 
 It begins with a line feed and ends with one, so that every line is read after a line feed, at which the network is
-reset, and its end is predicted. Lines that are empty are dropped. So are the carriage returns at the ends of lines that
-a text in memory has, before it is encoded, so that they are in no alphabet; those of a file are read as line feeds.
+reset, and its end is predicted. Empty lines are dropped. Carriage returns at the ends of lines are dropped, too, before
+a text in memory is encoded, so that they are in no alphabet; the ones in a file are read as line feeds.
 
-The lines are shuffled once, before the last of them are held out for validation and the others are counted by an n-gram
-prior, and the lines of the training set once more for every epoch. The orders follow from the seed and the number of
-the epoch, so a run is resumed in the same order.
+The lines are shuffled once. Then the last lines are held out for validation, and an n-gram prior counts the others. The
+lines of the training set are shuffled again for every epoch. The orders follow from the seed and the number of the
+epoch, so that a run is resumed in the same order.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ LINES = 1024  # lines hashed, or joined, at a time
 
 def trim_lines(text: str) -> str:
     """Return a text without the carriage returns at the ends of its lines."""
-    return _RETURNS.sub("", text) if "\r" in text else text  # the search takes longer than to read a file
+    return _RETURNS.sub("", text) if "\r" in text else text  # the substitution is slower than reading a file
 
 
 def trim_chunks(chunks: Iterable[str]) -> Iterator[str]:
-    """Yield a text that arrives in chunks as `trim_lines` returns it."""
+    """Yield a text that arrives in chunks, trimmed as by `trim_lines`."""
     held = ""
     for chunk in chunks:
         text = (held + chunk).rstrip("\r")
@@ -65,13 +65,13 @@ def complete_lines(chunks: Iterable[str]) -> Iterator[str]:
 
 
 class LineMoves(NamedTuple):
-    """Where the lines of a shuffled text are, and where they were; by the line feed before each."""
+    """Where the lines of a shuffled text are, and where they were, given by the line feed before each line."""
 
     starts: Positions
     original: Positions  # shape (lines,)
 
     def originals(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return where characters were; the line feed that ends a line belongs to it."""
+        """Return the original positions of characters; the line feed that ends a line belongs to it."""
         line = np.searchsorted(self.starts, positions) - 1
         return np.asarray(positions - self.starts[line] + self.original[line])
 
@@ -81,7 +81,7 @@ class Lines:
     """Lines in the form above."""
 
     indices: Indices  # shape (N,)
-    starts: Positions  # shape (lines + 1,). Where the line feeds are: that before each line, and the last one.
+    starts: Positions  # shape (lines + 1,). Positions of the line feeds: the one before each line, and the last one.
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -92,7 +92,7 @@ class Lines:
         return Lines(self.indices[starts[0] : starts[-1] + 1], starts - starts[0])
 
     def sample(self, chars: int) -> Lines:
-        """Return lines that are spread evenly, of about so many characters; all lines if they are not longer."""
+        """Return evenly spread lines of about so many characters; all lines if they are not longer."""
         n, N = len(self), len(self.indices)
         if chars >= N:
             return self
@@ -102,7 +102,7 @@ class Lines:
 
     def shuffle(self, seed: int, epoch: int) -> tuple[Lines, LineMoves]:
         """Return the lines in the order of an epoch."""
-        # NumPy keeps what its legacy generator returns, so that a run can be resumed with a later version.
+        # NumPy does not change the results of its legacy generator, so that a run can be resumed with a later version.
         order = np.random.RandomState([seed, epoch]).permutation(len(self))
         shuffled = _join(self.indices, self.starts[order] + 1, self.starts[order + 1], int(self.indices[0]))
         return shuffled, LineMoves(shuffled.starts[:-1], self.starts[order])
@@ -116,7 +116,7 @@ def find_line_feed(alphabet: Alphabet) -> int:
 
 
 def make_lines(indices: Indices, alphabet: Alphabet) -> Lines:
-    """Return the lines of a text of any form, but without carriage returns at their ends, in their order."""
+    """Return the lines of a text of any form without carriage returns at the ends of its lines, in their order."""
     feed = find_line_feed(alphabet)
     found, length = [np.zeros(0, np.int64)], 0
     for chunk in iterate_chunks(indices):
@@ -151,7 +151,7 @@ def split_lines(corpus: Corpus, validation: float) -> tuple[Lines, Lines | None]
 
 
 def count_training_lines(corpus: Corpus, validation: float) -> int:
-    """Return how many lines of a shuffled text precede those that are held out."""
+    """Return how many lines of a shuffled text precede the held-out lines."""
     assert corpus.line_starts is not None
     n = len(corpus.line_starts) - 1
     return n - min(max(1, round(n * validation)), n - 1) if validation else n
@@ -177,7 +177,7 @@ def are_training_lines(hashes: LineHashes, lines: Iterable[str]) -> NDArray[np.b
 
 
 def hash_texts(lines: Iterable[str]) -> LineHashes:
-    """Return a 64-bit hash of each line, by which a model knows that it was trained on it."""
+    """Return a 64-bit hash of each line, by which a model recognizes a line that it was trained on."""
     encoded = (line.encode("utf-8", "surrogatepass") for line in lines)
     return np.frombuffer(b"".join(hashlib.blake2b(line, digest_size=8).digest() for line in encoded), "<u8")
 

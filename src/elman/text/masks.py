@@ -1,8 +1,8 @@
 """Masks: volatile parts of lines, such as numbers, become one circled letter each, which logs do not contain.
 
-The patterns of `MASKS` take a time that is linear in the length of a line. A regular expression of one's own, which a
-model contains, too, may take a time that is exponential. It is matched in another process, which is killed after a time
-limit: languages without backtracking, such as that of RE2, lack lookarounds, and their ``\\w`` is another.
+The patterns of `MASKS` are matched in a time that is linear in the length of a line. The regular expression of a user,
+which a model may contain, too, may need an exponential time. It is matched in another process, which is killed after a
+time limit: languages without backtracking, such as RE2's, lack lookarounds, and their ``\\w`` is different.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ZONE = r"(?:Z| ?[+-]\d\d:?\d\d)?"
 
 
 class Mask(NamedTuple):
-    """What one name stands for."""
+    """A symbol, the pattern that it replaces, and its description."""
 
     symbol: str
     pattern: str
@@ -63,15 +63,15 @@ MASKS = {
     ),
     "numbers": Mask("Ⓝ", r"(?:(?<![A-Za-z0-9])-)?\d+", "integers, also in names, such as the 7 of node7"),
 }
-"""By name, in the order in which they are tried at each character; ``all`` stands for all of them."""
+"""Masks by name, in the order in which they are tried at each character; ``all`` stands for all of them."""
 
-REGEX_SYMBOL = "Ⓡ"  # what replaces the matches of `mask_regex`
+REGEX_SYMBOL = "Ⓡ"  # replaces the matches of `mask_regex`
 _INLINE_FLAGS = re.compile(r"\A(?:\(\?[aimsux]+\))+")
 """The inline flags of a regular expression, which are allowed at its beginning only."""
 
 _SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.items()}
 
-_SECONDS = 15.0  # time limit for each `_CHARS` characters, for which a usual expression takes milliseconds
+_SECONDS = 15.0  # time limit per `_CHARS` characters; a usual expression needs milliseconds
 _CHARS = 1 << 18
 _PROGRAM = """
 import json, re, signal, sys
@@ -89,7 +89,7 @@ _Found = list[tuple[int, int, str | None]]  # the start, the end and the name of
 
 @dataclass(frozen=True)
 class Masker:
-    """Replaces what masks match in a line.
+    """Replaces the matches of masks in a line.
 
     Examples
     --------
@@ -122,7 +122,7 @@ class Masker:
         # The user's expression comes first and in no group, so that its numbered references stay valid.
         regex, rest = self.regex, _INLINE_FLAGS.sub("", self.regex)
         flags = "".join(sorted(set(regex.removesuffix(rest)) - set("(?)")))
-        end = "\n" if "x" in flags else ""  # of a comment
+        end = "\n" if "x" in flags else ""  # it ends a comment
         own = [f"(?{flags}:{rest}{end})"] if regex else []
         return "|".join(own + [f"(?P<{name}>{mask.pattern})" for name, mask in self._masks.items()])
 
@@ -141,7 +141,7 @@ class Masker:
         return "\n".join(line.text for line in self.mask_lines(text.split("\n")))
 
     def mask_chunks(self, chunks: Iterable[str], hashes: list[LineHashes]) -> Iterator[str]:
-        """Yield a text with its lines masked; append the hashes of its lines before, without empty ones, to a list."""
+        """Yield a text with its lines masked; append the hashes of its unmasked lines, except empty ones."""
         for block in complete_lines(chunks):
             hashes.append(hash_texts(filter(None, block.split("\n"))))
             yield self.mask_text(block)
@@ -154,12 +154,12 @@ class Masker:
 
 
 def describe_symbols(legend: dict[str, str]) -> dict[str, tuple[str, str]]:
-    """Return how pages show the symbols of a legend, as few fonts have circled letters: each one's letter and words."""
+    """Return how pages show the symbols of a legend: a letter and words each, as few fonts have circled letters."""
     return {symbol: (unicodedata.normalize("NFKC", symbol), text) for symbol, text in legend.items()}
 
 
 def _find(regex: str, pattern: str, lines: Sequence[str]) -> list[_Found]:
-    """Return the matches of a pattern, of which a user's expression is a part, in another process."""
+    """Return the matches of a pattern that contains a user's expression, found in another process."""
     command, sent = [sys.executable, "-I", "-S", "-c", _PROGRAM], json.dumps([regex, pattern, lines]).encode()
     seconds = _SECONDS * max(1, sum(map(len, lines)) / _CHARS)  # a line may be long
     try:
@@ -193,13 +193,13 @@ def _replace(line: str, found: _Found) -> MaskedLine:
 
 
 class MaskedLine(NamedTuple):
-    """A line after its matches, from a start to an end each, were replaced by one symbol each."""
+    """A line in which each match, from a start to an end, was replaced by one symbol."""
 
     text: str
     matches: list[tuple[int, int]]
 
     def find_original(self, column: int) -> int:
-        """Return the column, from 0, at which a character of the text begins in the line before."""
+        """Return the column, from 0, of the unmasked line at which a character of the masked text begins."""
         for start, end in self.matches:
             if start >= column:
                 break

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from elman.text.masks import Masker
 
 PIECE, MIN_PIECE = 1 << 16, 1000
-"""Characters of a piece of a sample, at most; those of a short sample are shorter, but not than this."""
+"""Characters of a piece of a sample, at most; the pieces of a short sample are shorter, but have at least so many."""
 PIECES = 64  # pieces of a sample that is not very short, at least
 
 _BYTE_ORDER_MARK = "\ufeff"
@@ -43,20 +43,20 @@ def read_corpus(
 
     The string ``-`` is standard input, and the name of a built-in text is that text, even if there is a file of that
     name: write ``./shakespeare`` for the file. Every other string and every path object is a file, which may be a pipe,
-    or a directory; a string that is neither may be a glob pattern. Of a directory and of what a pattern matches, all
-    text files are read, in sorted order and recursively; binary files are skipped and counted, and hidden files and run
-    directories are skipped. A file may be compressed with gzip, bzip2, xz or Zstandard. Decoding is strict. Texts are
-    joined, with a line feed after each one that does not end with a line end.
+    or a directory; a string that is neither may be a glob pattern. In a directory and among the paths that a pattern
+    matches, all text files are read, in sorted order and recursively; binary files are skipped and counted, and hidden
+    files and run directories are skipped. A file may be compressed with gzip, bzip2, xz or Zstandard. Decoding is
+    strict. Texts are joined, with a line feed after each one that does not end with a line end.
 
-    As by Python's `open`, the line ends ``\r\n`` and ``\r`` are read as ``\n``, unless `keep_crlf`, or the alphabet has
-    a carriage return. A corpus, and what an open text file returns, stay as they are.
+    The line ends ``\r\n`` and ``\r`` are read as ``\n``, as by Python's `open`, unless `keep_crlf` is set or the
+    alphabet has a carriage return. The text of a corpus or of an open text file is not changed.
 
-    The encoding is that of the files; built-in texts are always UTF-8, and so is an open text file. Of JSON Lines, CSV
-    or TSV, only `field` is read, if it is not empty. With an alphabet, such as that of a trained model, characters that
-    it lacks are errors or, if `extend`, appended to it; `min_count` is that of `replace_rare`. For a model of
-    independent lines, `lines` drops carriage returns at their ends that are left, and `masker` replaces what masks
-    match. Of more than `max_chars` characters, pieces that are spread evenly are kept, unless lines were shuffled or
-    masked.
+    `encoding` applies to the files; built-in texts and open text files are always UTF-8. If `field` is not empty, only
+    this field of JSON Lines, CSV or TSV is read. If an alphabet is given, such as a trained model's, characters that it
+    lacks are errors or, if `extend`, appended to it; `min_count` is passed to `replace_rare`. For a model of
+    independent lines, `lines` drops the carriage returns that are left at their ends, and `masker` replaces the matches
+    of masks. If there are more than `max_chars` characters, evenly spread pieces are kept, unless lines were shuffled
+    or masked.
     """
     chunks: Iterable[str]
     used_alphabet, hashes = alphabet, list[LineHashes]()
@@ -98,11 +98,11 @@ def hash_text(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> 
 
 
 def sample_chunks(chunks: Iterable[str], max_chars: int | None) -> tuple[Iterable[str], SampledText | None]:
-    """Return a text of at most `max_chars` characters: a longer one in pieces that are spread evenly.
+    """Return a text of at most `max_chars` characters: evenly spread pieces of a longer text.
 
-    The pieces end with a line feed where there is one. While their number is unknown, those of the lowest bit-reversed
-    number are kept, the van der Corput sequence, so that they are spread evenly wherever the text ends. They are kept
-    as UTF-8, and in a file where they are many.
+    The pieces end with a line feed where there is one. While their number is unknown, the pieces with the lowest
+    bit-reversed numbers are kept, the van der Corput sequence, so that they are spread evenly wherever the text ends.
+    They are kept as UTF-8, in a file if they are many.
     """
     if max_chars is None:
         return chunks, None
@@ -147,9 +147,9 @@ def cut_pieces(chunks: Iterable[str], size: int) -> Iterator[str]:
 
 
 class JoinedText(Iterator[str]):
-    """The text of one or several files in chunks; of a pipe, whatever has arrived, without waiting for more.
+    """The text of one or several files in chunks; from a pipe, the text that has arrived, without waiting for more.
 
-    `alphabet` is that of the model that reads it; for the others see `read_corpus`.
+    `alphabet` is the alphabet of the model that reads it; the other arguments are documented in `read_corpus`.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class JoinedText(Iterator[str]):
 
     @property
     def newlines_translated(self) -> tuple[str, ...]:
-        """As in `elman.text.Corpus`, of what was read so far."""
+        """The line ends that were read as line feeds so far, as in `elman.text.Corpus`."""
         return tuple(sorted(self._newlines))
 
     def __next__(self) -> str:
@@ -199,7 +199,7 @@ class JoinedText(Iterator[str]):
             raise ElmanError(f"there is no text file in {quote(self.name)}: {found} binary")
 
     def _read(self, source: TextInput, content: ByteStream) -> Iterator[str]:
-        """Yield the text of one file, after a line feed where the one before does not end with a line end."""
+        """Yield the text of one file, after a line feed if the previous file does not end with a line end."""
         if content.head and self._last and self._last not in "\n\r":
             self._hash.update(b"\n")
             yield "\n"
@@ -224,7 +224,7 @@ def find_codec(encoding: str) -> str:
         if (codec := codecs.lookup(encoding).name) in _DOMAIN_NAMES:
             raise LookupError
         return codec
-    except (LookupError, ValueError):  # ValueError for a name with a zero byte, or of a pseudo-encoding
+    except (LookupError, ValueError):  # ValueError for a name with a zero byte, or for a pseudo-encoding
         remedy = "use utf-8, latin-1, cp1252 or another of Python's encodings"
         raise ElmanError(f"unknown text encoding {quote(encoding)}: {remedy}") from None
 
@@ -242,7 +242,7 @@ def decode(stream: ByteStream, encoding: str, hashes: Sequence[hashlib._Hash] = 
         try:
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeError as error:
-            if not isinstance(error, UnicodeDecodeError):  # a multibyte codec has met an endless sequence
+            if not isinstance(error, UnicodeDecodeError):  # a multibyte codec was given an endless sequence
                 raise ElmanError(f"{stream.label} is not valid {encoding} ({error})") from None
             # Bytes that the decoder held back precede the chunk.
             position = offset + len(chunk) - len(error.object) + error.start

@@ -1,4 +1,4 @@
-"""What a text can be read from: files, directories, glob patterns, open files, standard input and built-in texts.
+"""The sources of texts: files, directories, glob patterns, open files, standard input and built-in texts.
 
 A built-in text is named in place of a file:
 
@@ -37,7 +37,7 @@ Source = str | os.PathLike[str] | IO[bytes] | IO[str]
 STANDARD_INPUT = "-"
 
 _CHECKPOINT = "checkpoint.safetensors"
-"""What a run directory contains. The files of runs are not read as text with the directory that they are in."""
+"""The file that marks a run directory. The files of runs are not read as text with the directory they are in."""
 _LONGEST_NAME = 255
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _GLOB = re.compile(r"[*?[]")
@@ -49,7 +49,7 @@ PIPE_SECONDS = 5.0  # how long a pipe on standard input may take to deliver its 
 class TextInput:
     """One file of a corpus, before it is read."""
 
-    label: str  # the file in error messages
+    label: str  # the name of the file in error messages
     path: str  # as in `elman.text.corpus.TextFile`; empty for an open file
     open: Callable[[], AbstractContextManager[Any]]  # returns a context manager that yields a stream of bytes
     encoding: str = ""  # ``utf-8`` where that is known; otherwise empty
@@ -72,7 +72,7 @@ def list_inputs(source: Source | Sequence[Source]) -> tuple[str, list[TextInput]
 
 
 def is_builtin(source: object) -> bool:
-    """Whether a source is a built-in text."""
+    """Return whether a source is a built-in text."""
     return isinstance(source, str) and source in BUILTIN_CORPORA
 
 
@@ -100,7 +100,7 @@ def _list_source(source: Source) -> tuple[str, list[TextInput]]:
 
 
 def _check_is_path(source: str) -> None:
-    """Reject a string that is a URL or the text itself, and not the name of a file."""
+    """Reject a string that is a URL or the text itself instead of the name of a file."""
     if not source:
         raise ElmanError("the name of the text is empty")
     if _URL.match(source):
@@ -120,11 +120,11 @@ def open_standard_input() -> IO[bytes]:
 
 
 def inspect_standard_input() -> Literal["text", "ended pipe", "silent pipe", "nothing"]:
-    """Return what standard input has to offer.
+    """Return the state of standard input.
 
-    ``text`` is a pipe that delivers bytes within `PIPE_SECONDS`, or a file redirected to it that is not empty. Nothing
-    is a terminal, the null device, a closed standard input, a socket, a file that was read in part, as the list that a
-    shell loop reads, and on Windows a pipe. A silent pipe may stay open without ever delivering anything.
+    ``text`` is a pipe that delivers bytes within `PIPE_SECONDS`, or a file redirected to it that is not empty.
+    ``nothing`` is a terminal, the null device, a closed standard input, a socket, a file that was read in part, such as
+    the list that a shell loop reads, and on Windows a pipe. A silent pipe may stay open without delivering anything.
     """
     try:
         descriptor = sys.stdin.fileno()
@@ -142,7 +142,7 @@ def inspect_standard_input() -> Literal["text", "ended pipe", "silent pipe", "no
 
 
 def has_piped_text() -> bool:
-    """Whether a text is piped or redirected to standard input, see `inspect_standard_input`."""
+    """Return whether a text is piped or redirected to standard input, see `inspect_standard_input`."""
     return inspect_standard_input() == "text"
 
 
@@ -176,7 +176,7 @@ def _list_files(paths: Iterable[Path], none: str) -> list[TextInput]:
 
 
 def _expand(pattern: str) -> Iterator[Path]:
-    """Yield the paths that a pattern matches, in sorted order, except those in run directories that it matches too."""
+    """Yield the paths that a pattern matches, in sorted order, except paths in run directories that it matches too."""
     root = Path(_GLOB.split(pattern)[0] + "x").parent
     for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (absolute patterns)
         path = Path(match)
@@ -186,7 +186,7 @@ def _expand(pattern: str) -> Iterator[Path]:
 
 
 def _walk(directory: Path) -> Iterator[Path]:
-    """Yield the files of a directory and below, in sorted order, without hidden files, runs and linked directories."""
+    """Yield the files in a directory and below, in sorted order, without hidden files, runs and linked directories."""
     with report_system_errors(f"read the directory {quote(directory)}"):
         entries = sorted(directory.iterdir())
     if directory / _CHECKPOINT in entries:
@@ -245,7 +245,7 @@ def _fetch(url: str, sha256: str, path: Path) -> bytes:
         pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent)
     except ValueError:
         reason = "SHA-256 mismatch"
-    except OSError as error:  # including those of requests
+    except OSError as error:  # including the errors of requests
         reason = type(error).__name__
     else:
         return path.read_bytes()

@@ -2,17 +2,17 @@
 
 K  alphabet size    m  hidden units per layer    q  the probability of an unknown character, `UNKNOWN_PROBABILITY`
 
-In a text of many distinct characters most occur too seldom to be learned, and each costs a column of U and a row of V.
-With ``--min-count N``, characters that occur fewer than N times are replaced by one unknown symbol: U+FFFD, or the next
-code point after it that the text does not contain. It is the last character of the alphabet, and also replaces every
-character outside the alphabet that a model meets later.
+Most characters of a text with many distinct ones occur too seldom to be learned, and each costs a column of U and a
+row of V. With ``--min-count N``, characters that occur fewer than N times are replaced by one unknown symbol: U+FFFD,
+or the next code point after it that the text does not contain. It is the last character of the alphabet, and also
+replaces every character outside the alphabet that a model meets later.
 
 Without such a symbol, a character outside the alphabet has an index of K or more. In a text that contains such unknown
 characters, every character is predicted in two steps: whether it is unknown; and then which one it is, uniformly among
-the code points outside the alphabet, or by the network among those in it::
+the code points outside the alphabet, or by the network among the characters in it::
 
-    -log p = -log q + log(0x110000 - K)          of an unknown character
-    -log p = -log(1 - q) - log p_network         of any other character
+    -log p = -log q + log(0x110000 - K)          for an unknown character
+    -log p = -log(1 - q) - log p_network         for any other character
 
 Unknown characters are not fed to the network. Nothing is added in a text without unknown characters.
 """
@@ -80,7 +80,7 @@ def count_characters(corpus: Corpus) -> NDArray[np.int64]:
 def replace_rare(corpus: Corpus, min_count: int, kept: int = 0) -> Corpus:
     """Return a corpus in which characters that occur fewer than `min_count` times are replaced by an unknown symbol.
 
-    The first `kept` of its alphabet, those of a model that is fine-tuned, are not.
+    The first `kept` characters of the alphabet, those that a fine-tuned model has, are not replaced.
 
     0 adds no unknown symbol, so characters outside the alphabet stay an error; 1 adds one, but replaces no character of
     the text. A corpus whose alphabet has an unknown symbol already is returned as it is.

@@ -26,7 +26,7 @@ class Windows:
     """B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used."""
     cross_fit: bool = False
     """Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.ngram.model`."""
-    moves: LineMoves | None = None  # of shuffled lines: where they are in the text that the prior counts
+    moves: LineMoves | None = None  # of shuffled lines: their positions in the text that the prior counts
 
     def __post_init__(self) -> None:
         check_range("seq_length", self.seq_length, 1)
@@ -58,7 +58,7 @@ class Windows:
     def at(self, position: int) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]:
         """Return the window that starts at `position` of every batch row, and its targets: views of the text.
 
-        x and y are (T,) or, where B > 1, (T, B), with y[t] = x[t + 1], the character to predict after x[t].
+        x and y are (T,) or, if B > 1, (T, B), with y[t] = x[t + 1], the character to predict after x[t].
         """
         end, n = position + self.seq_length, self.row_length
         if self.batch_size == 1:
@@ -67,7 +67,7 @@ class Windows:
         return x[position:end], y[position:end]
 
     def target_positions(self, position: int) -> NDArray[np.intp]:
-        """Return where in the text that is counted the targets of `at` are, of the same shape."""
+        """Return the positions of the targets of `at` in the counted text, of the same shape."""
         positions = np.arange(position + 1, position + self.seq_length + 1)
         if self.batch_size > 1:
             positions = positions[:, None] + np.arange(self.batch_size) * self.row_length
