@@ -1,12 +1,11 @@
-"""Counts a text of any length: its strings are sorted, and the trie is built in one pass over them.
+"""Counts the strings of a text of any length: they are sorted, and the trie is built in one pass over them.
 
 N  characters                     L      length of a string, 1 … n + 1
 n  length of the longest context  digit  the index of a character + 1; 0 after the end of a string
 
-Each record (`elman.ngram.sorting`) has strings in common with the one before and the one after. These are
-open from the first record that begins with them to the last, where their counts are complete and are added to the
-string without the last character. All other strings of a record occur once. See `elman.ngram.model` for what is
-counted.
+Each record (`elman.ngram.sorting`) has strings in common with the records before and after it. A string is open from
+the first record that begins with it to the last. Then its counts are complete, and they are added to the string without
+the last character. All other strings of a record occur once. `elman.ngram.model` defines which strings are counted.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from elman.text.corpus import Spool, drop_pages
 
 _SEVERAL = -2  # in place of a fold: a character that precedes a string in several folds
 _NONE = -1
-HISTOGRAM = 5  # weights of which strings are counted, for the discounts: 1 to 4
-UNITS = 64  # occurrences up to which it is counted how many nodes have how many
-MIN_FRACTION = 0.2  # fraction of the records from which it is estimated how many nodes all have
+HISTOGRAM = 5  # the weights of strings that are counted for the discounts are below: 1 to 4
+UNITS = 64  # number of occurrences up to which the nodes with each number are counted
+MIN_FRACTION = 0.2  # fraction of the records from which the number of nodes of all records is estimated
 
 
 class Open(NamedTuple):
-    """The strings that are open, by length; the root is that of length 0. Folds have all of them last."""
+    """The open strings, by length; the root has length 0. In arrays with folds, the last column is for all folds."""
 
-    depth: NDArray[np.int64]  # (2,): length of the longest, and of what the last record has in common with the next
+    depth: NDArray[np.int64]  # (2,): length of the longest, and how much the last record has in common with the next
     digits: NDArray[np.int64]  # (n + 2,): the last digit of each
     folds: NDArray[np.int64]  # (n + 2, folds): the folds in which it occurs …
     fold_kinds: NDArray[np.int64]  # (n + 2,): … and how many they are
@@ -47,11 +46,11 @@ class Open(NamedTuple):
     kinds: NDArray[np.int64]  # (n + 2,): … and how many they are
     only: NDArray[np.int64]  # (folds,): of a string that closes, how many characters precede it in one fold only
     rest: NDArray[np.int64]  # (n + 2, folds + 1): weight of its children that are not kept; of a fold, the difference
-    children: NDArray[np.int64]  # (n + 2,): those that are kept
+    children: NDArray[np.int64]  # (n + 2,): children that are kept
 
 
 class Closed(NamedTuple):
-    """What has been closed, by length."""
+    """The strings that have been closed, by length."""
 
     sizes: NDArray[np.int64]  # (n + 2,): nodes
     symbols: NDArray[Any]  # (n + 2, nodes)
@@ -64,7 +63,7 @@ class Closed(NamedTuple):
     units: NDArray[np.int64]  # (UNITS,): nodes by how often they occur
 
     def arrays(self) -> list[NDArray[Any]]:
-        """Return the arrays (n + 2, nodes): those of all folds, then those of each."""
+        """Return the arrays (n + 2, nodes): the arrays for all folds, then the arrays for each."""
         return [self.symbols, self.weights, self.rests, self.children, *self.fold_weights, *self.fold_rests]
 
 
@@ -82,7 +81,7 @@ def count_ngrams(
     check_indices(text, K)
     fold_starts = start_folds(text, folds, spec)
     starts, feed = fold_starts.astype(np.int64), -1 if reset_at is None else reset_at
-    if reset_at is not None:  # the number of the line that begins there
+    if reset_at is not None:  # the number of the line that begins at each position
         starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
     enough = len(text) + 1  # no string occurs as often, and there is room for as many lines
     while isinstance(
@@ -121,13 +120,13 @@ def _count(
 
 
 class _Parts:
-    """What has been closed, in pieces of the text, in a file where it is large."""
+    """The closed strings, in pieces of the text, in a file if they are many."""
 
     def __init__(self, folds: int) -> None:
         self.spool, self.folds, self.sizes = Spool(np.dtype(np.uint8)), folds, list[NDArray[np.int64]]()  # by level
 
     def append(self, closed: Closed) -> int:
-        """Store what has been closed in a piece; return how many of its codes are large."""
+        """Store the closed strings of a piece; return how many of their codes are large."""
         for array in closed.arrays():
             for values, count in zip(array, closed.sizes, strict=True):
                 self.spool.append(values[:count].view(np.uint8))
@@ -171,9 +170,9 @@ def _open(settings: Settings) -> Open:
 
 
 def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64], units: NDArray[np.int64]) -> Closed:
-    """Return room for what closes in a piece: each string that is kept has at least the minimum of records."""
+    """Return room for the strings that close in a piece: each kept string has at least the minimum of records."""
     shape = settings.context_length + 2, records // settings.min_count + 2
-    symbol = np.min_scalar_type(settings.K)  # of the number of children, too
+    symbol = np.min_scalar_type(settings.K)  # also holds a number of children
     arrays = [np.empty(shape, dtype) for dtype in (symbol, np.uint8, np.uint8, symbol)]
     of_folds = np.empty((2, len(settings.folds), *shape), np.uint8)
     return Closed(*[np.zeros(shape[0], np.int64), *arrays, *of_folds, histogram, units])
@@ -193,9 +192,9 @@ def encode(number):
 
 @exact
 def read_sorted(opened, closed, keys, units, settings):
-    """Read the sorted records of a piece but for the last; the strings that are open at its end stay open.
+    """Read the sorted records of a piece except the last; the strings that are open at its end stay open.
 
-    A piece without records closes all strings, the root too: a kernel that does only this would take long to compile.
+    A piece without records closes all strings and the root: a separate kernel for it would be slow to compile.
     """
     n = settings.context_length
     for r in range(len(keys) - 1 if len(keys) > 0 else 1):
@@ -308,7 +307,7 @@ def close_string(opened, closed, L, settings):
 
 @exact_step
 def forget_string(opened, L, settings):
-    """Add the counts of an open string, which is being closed, to those of the string without its last character."""
+    """Add the counts of an open string, which is being closed, to the string without the last character."""
     for k in range(opened.fold_kinds[L]):
         f = opened.folds[L, k]
         if L > 0:

@@ -1,14 +1,14 @@
 """Kernels that read characters with an n-gram model.
 
 K  size of the alphabet     n  length of the longest context     R  rows     node  of the table, see `elman.ngram.table`
-extra  a node of the counts of what is read, a trie of the same form
+extra  a node of the counts of the characters read, a trie of the same form
 
 The codec computes with these kernels too, so they obey the rules of `elman.apps.compress.arithmetic`: no fastmath, one
 type for each array, integers and IEEE float64 in the order written. `elman.ngram.language_model` has their arguments.
 
-Where a node is given by length of context, o = 0 … n, it is -1 if there is none: of a row that reads a character, the
-context of length o + 1 is the child of that of length o before. The nodes of a row whose root is -1 are those of its
-history, which are found when it reads next.
+If nodes are given by length of context, o = 0 … n, a node is -1 if there is none. When a row reads a character, its
+context of length o + 1 becomes the child of its previous context of length o. If the root of a row is -1, its nodes are
+those of its history, which are found when it reads next.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from elman.ngram.table import CODE_BITS, CODES, LARGE
 
 NONE = -1
 COUNT, TOTAL, CHILD, SIBLING, SYMBOL, WIDTH = range(6)
-"""Columns of `Added.nodes`: the node's own count, the sum of its children's, its latest child, the child of the same
-parent that was added before, and its character."""
+"""Columns of `Added.nodes`: the node's own count, the sum of its children's counts, its latest child, the child of the
+same parent that was added before, and its character."""
 
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD  # the bits of the float64 sqrt(1/2)
 _LN2 = 0.6931471805599453
@@ -41,7 +41,7 @@ class Workspace(NamedTuple):
     powers: NDArray[np.float64]  # (K,)
     places: NDArray[np.int64]  # (K,): -1
     items: NDArray[np.int64]  # (K (n + 1), 3): characters, their weights, and the lengths of the contexts
-    kept: NDArray[np.float64]  # (K (n + 1),): what the discounts leave of these weights
+    kept: NDArray[np.float64]  # (K (n + 1),): these weights minus the discounts
     shares: NDArray[np.float64]  # (n + 1,): 1 / W_o
     rests: NDArray[np.float64]  # (n + 1,): r_o
 
@@ -57,7 +57,7 @@ def make_workspace(K: int, context_length: int, *groups: int) -> Workspace:
 
 @exact_step
 def select_workspace(workspace, g):
-    """The workspace of a group."""
+    """Return the workspace of a group."""
     return Workspace(
         workspace.q[g], workspace.bits[g], workspace.powers[g], workspace.places[g], workspace.items[g],
         workspace.kept[g], workspace.shares[g], workspace.rests[g],
@@ -67,7 +67,7 @@ def select_workspace(workspace, g):
 def make_nodes(R: int, context_length: int, *groups: int) -> NDArray[np.int64]:
     """Return the nodes of R rows, or of R rows of each group, which are found in their histories.
 
-    The first are those of the table, the second those of the added counts.
+    The first are nodes of the table, the second are nodes of the added counts.
     """
     return np.full((2, *groups, R, context_length + 1), NONE, np.int64)
 
@@ -92,7 +92,7 @@ def unpack(K, width, packed, strings, rests, firsts):
     for node in range(1, len(strings)):
         string = field(packed_strings, width + CODE_BITS, node - 1)
         symbol, code = string & ((1 << width) - 1), string >> width
-        if code == LARGE and read >> 3 < len(large) - 1:  # a file may contain any
+        if code == LARGE and read >> 3 < len(large) - 1:  # a file may contain any code
             code, read = field(large, 8, read), read + 1
         strings[node] = (code << width) + (symbol if symbol < K else 0)
     for context in range(len(rests)):
@@ -138,7 +138,7 @@ def rest_of(table, node, fold):
     return CODES[table.fold_rests[fold, node] if fold < table.folds else table.rests[node]]
 
 
-# --- The counts of what is read ---
+# --- The counts of the characters read ---
 
 
 @exact_step
@@ -169,7 +169,7 @@ def add_extra(added, extra, symbol):
 
 @exact_step
 def append(histories, r, x, reset_at):
-    """Append the code of character x to the history of row r, which forgets its first, or all if x is `reset_at`."""
+    """Append the code of character x to the history of row r, which drops its first code, or all if x is `reset_at`."""
     n = histories.shape[1]
     for o in range(n - 1):
         histories[r, o] = histories[r, o + 1] if x != reset_at else 0
@@ -179,7 +179,7 @@ def append(histories, r, x, reset_at):
 
 @exact_step
 def advance(table, added, grows, histories, bases, extras, r, x):
-    """Read character x in row r: it is counted, if the model grows, and its contexts become those of the row."""
+    """Read character x in row r: it is counted if the model grows, and the contexts of the row are extended by it."""
     n = table.context_length
     for o in range(n, -1, -1):
         extra = np.int64(NONE)
@@ -224,7 +224,7 @@ def find_row_nodes(table, added, histories, bases, extras):
 def list_weights(table, added, base, extra, o, fold, workspace, used):
     """Append the characters after a context of length o to the items, of which `used` are in use.
 
-    Returns how many are then in use, W_o, which is 0 if no character is kept, and the sum of what the discounts leave.
+    Returns how many are then in use, W_o, which is 0 if no character is kept, and the sum of weights minus discounts.
     """
     items, kept = workspace.items, workspace.kept
     total, sum_kept, end, mask = np.int64(0), 0.0, used, (1 << table.width) - 1
@@ -250,9 +250,9 @@ def list_weights(table, added, base, extra, o, fold, workspace, used):
 
 @exact
 def add_weights(table, added, extra, o, workspace, used, end):
-    """Add the counts of what was read after a context to the items from `used` on.
+    """Add the counts of the characters read after a context to the items from `used` on.
 
-    Returns how many items are then in use, and the sum of what the discounts leave.
+    Returns how many items are then in use, and the sum of their weights minus the discounts.
     """
     places, items, kept = workspace.places, workspace.items, workspace.kept
     for k in range(used, end):
@@ -277,7 +277,7 @@ def add_weights(table, added, extra, o, workspace, used, end):
 
 @exact_step
 def distribution(table, added, bases, extras, r, fold, workspace):
-    """Set q (K,) of the workspace to that after row r, (5), without the counts of a fold; return the matched length."""
+    """Set q (K,) of the workspace to q after row r, (5), without the counts of a fold; return the matched length."""
     K, cached, q = table.K, table.cached_order, workspace.q
     items, kept, shares, rests = workspace.items, workspace.kept, workspace.shares, workspace.rests
     context = bases[r, cached] - table.cached_first if cached >= 0 else np.int64(NONE)

@@ -1,4 +1,4 @@
-"""An n-gram model for the kernels: a table with a cache, and counts; and what it predicts, without any network.
+"""An n-gram model for the kernels: a table with a cache, and counts; and its predictions, without any network.
 
 K  size of the alphabet    T  characters    B  batch size    n  length of the longest context
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MAX_CACHE_BYTES = 1 << 26  # size of the distributions of short contexts that are stored
 MAX_CACHED_ORDER = 2
 INITIAL_CAPACITY = 1 << 10  # nodes for which a growing model has room at first
-MAX_LOG_Q = 1 << 22  # log q that are in memory at once, 32 MB
+MAX_LOG_Q = 1 << 22  # values of log q that are in memory at once, 32 MB
 
 
 class Table(NamedTuple):
@@ -41,7 +41,7 @@ class Table(NamedTuple):
     K: int
     context_length: int
     folds: int
-    reset_at: int  # or -1
+    reset_at: int  # -1 if there is none
     width: int  # bits of a symbol
     strings: NDArray[np.uint32]  # (nodes,): the symbol of each node and, above it, the code of its weight
     rests: NDArray[np.uint8]  # (contexts,): the code of the weight of a context's characters that are not kept
@@ -49,18 +49,18 @@ class Table(NamedTuple):
         np.uint32
     ]  # (contexts + 1,): the first child of each context; the last one's children end at the end
     discounts: NDArray[np.float64]  # (n + 1, 3)
-    kept: NDArray[np.float64]  # (n + 1, codes): what the discounts leave of the weight of each code
+    kept: NDArray[np.float64]  # (n + 1, codes): the weight of each code minus the discount
     fold_weights: NDArray[np.uint8]  # (folds, nodes): see `elman.ngram.table.FoldCounts`
     fold_rests: NDArray[np.uint8]  # (folds, contexts)
     cached_order: int = NONE  # the length of the contexts whose distributions are stored …
     cached_first: int = 0  # … the first node of that length …
     cached_q: NDArray[np.float64] = np.zeros((1, 1, 1))  # (folds + 1, contexts, K)
     cached_matched: NDArray[np.int8] = np.zeros((1, 1), np.int8)  # (folds + 1, contexts)
-    terms: NDArray[np.float64] = np.zeros((0, 2))  # (nodes, 2): see `NgramModel.terms`; none where there are counts
+    terms: NDArray[np.float64] = np.zeros((0, 2))  # (nodes, 2): see `NgramModel.terms`; empty if there are counts
 
 
 class Added(NamedTuple):
-    """The counts of what was read, changed in place; the root is node 0."""
+    """The counts of the characters read, changed in place; the root is node 0."""
 
     sizes: NDArray[np.int64]  # (1,): nodes in use; 0 if nothing is counted
     nodes: NDArray[np.int32]  # (nodes, 5): see `COUNT`, …
@@ -72,14 +72,14 @@ def empty_added() -> Added:
 
 
 def empty_table() -> Table:
-    """Return the table of no text, which is passed to a kernel where there is no model."""
+    """Return the table of no text, which is passed to a kernel if there is no model."""
     strings, firsts, discounts = np.zeros(1, np.uint32), np.ones(2, np.uint32), np.zeros((1, 3))
     rests, folds = np.zeros(1, np.uint8), np.zeros((2, 0, 1), np.uint8)
     return Table(2, 0, 0, NONE, 1, strings, rests, firsts, discounts, keep_codes(discounts), *folds)
 
 
 def keep_codes(discounts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what the discounts (n + 1, 3) leave of the weight of each code, (n + 1, codes)."""
+    """Return the weight of each code minus the discount in `discounts` (n + 1, 3), but at least 0, (n + 1, codes)."""
     of_codes = np.pad(discounts, ((0, 0), (1, 0)))[:, np.minimum(CODES, 3)]
     return np.asarray(np.maximum(CODES - of_codes, 0.0, order="C"))  # kernels are compiled for this order
 
@@ -104,7 +104,7 @@ class NgramReader:
         self.read_window = bind(read_window, self.table)
 
     def __getstate__(self) -> tuple[Table, Added]:
-        """Return what a copy has: the packed arguments are addresses of these arrays."""
+        """Return the state of a copy: the packed arguments are addresses of these arrays."""
         return self.table, self.added
 
     def __setstate__(self, state: tuple[Table, Added]) -> None:
@@ -126,11 +126,11 @@ def reader(model: NgramModel) -> NgramReader:
 
 
 def make_table(model: NgramModel) -> Table:
-    """Return a model as the kernels read it."""
+    """Return a model in the form that the kernels read."""
     table, width, folds = model.table, symbol_bits(model.K), model.fold_counts or empty_table()[-7:-5]
     strings, rests = np.zeros(table.nodes, np.uint32), np.empty(table.contexts, np.uint8)
     firsts = np.empty(table.contexts + 1, np.uint32)
-    # Those of a file cannot be written, and a kernel would be compiled for either kind.
+    # The arrays of a file are not writable, and a kernel would be compiled separately for them.
     arrays = tuple(array.view() for array in table.arrays().values())
     for array in arrays:
         array.flags.writeable = False
@@ -151,7 +151,7 @@ def _with_cache(table: Table) -> Table:
         starts.append(int(table.firsts[min(starts[-1], len(table.firsts) - 1)]))
     for o in range(min(MAX_CACHED_ORDER, table.context_length), -1, -1):
         shape = table.folds + 1, starts[o + 1] - starts[o], table.K
-        are_contexts = shape[1] > 0 and starts[o + 1] < len(table.firsts)  # a file may contain any
+        are_contexts = shape[1] > 0 and starts[o + 1] < len(table.firsts)  # a file may contain any numbers
         if are_contexts and 8 * int(np.prod(shape, dtype=np.int64)) <= MAX_CACHE_BYTES:
             q, matched = np.empty(shape), np.empty(shape[:2], np.int8)
             for fold in range(len(q)):
@@ -161,15 +161,15 @@ def _with_cache(table: Table) -> Table:
 
 
 _Level = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-"""Of the N contexts of one length: what the discounts leave of the characters' weights (N, K); 1 / W_o (N,), or 0 where
-no character is kept; and r_o (N,), or 1 there."""
+"""For the N contexts of one length: the characters' weights minus the discounts (N, K); 1 / W_o (N,), or 0 if no
+character is kept; and r_o (N,), or 1 if none is."""
 
 
 def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[NDArray[np.float64], Ints]:
     """Return q (contexts, K), (5), and the matched lengths after the contexts of the last of the first levels.
 
-    The operations are those of `distribution`, in its order, so that both return the same bits. A kernel that did this
-    once per model would take a second to compile.
+    The operations are the ones in `distribution`, in the same order, so that both return the same bits. A kernel that
+    did this once per model would take a second to compile.
     """
     read, ends, has_fold = list[_Level](), list[Ints](), fold < table.folds
     suffixes = keys = matched = np.zeros(1, np.intp)  # each context without its first character
@@ -197,7 +197,7 @@ def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[N
 
 
 def _interpolate(levels: list[_Level], ends: list[Ints], K: int) -> NDArray[np.float64]:
-    """Return q (contexts, K) after the contexts of the last level; `ends` has those of every level that end each."""
+    """Return q (contexts, K) after the contexts of the last level; `ends` has their suffixes in every level."""
     factor = np.asarray(math.prod(level[2][contexts] for level, contexts in zip(levels, ends, strict=True)))
     q, factor = np.repeat((1.0 / K * factor)[:, None], K, axis=1), np.ones_like(factor)  # (4)
     for (kept, shares, rests), contexts in zip(levels[::-1], ends[::-1], strict=True):
@@ -206,16 +206,16 @@ def _interpolate(levels: list[_Level], ends: list[Ints], K: int) -> NDArray[np.f
     return q
 
 
-# --- What it predicts ---
+# --- Its predictions ---
 
 
 def read_compiled(
     model: NgramModel, history: NDArray[np.int32], x: Indices, folds: Ints | None = None, dtype: Any = np.float64
 ) -> tuple[NDArray[np.floating], Ints, NDArray[np.int32]]:
-    """Do what `elman.ngram.model.read` does for a batch, history (B, n) and x (T, B), with the kernels."""
+    """Read a batch like `elman.ngram.model.read`, history (B, n) and x (T, B), with the kernels."""
     T, B = x.shape
     compiled, log_q, matched = reader(model), np.empty(T * B * model.K, dtype), np.empty(T * B, np.int64)
-    after = history.astype(np.int32)  # the kernel appends to it
+    after = history.astype(np.int32)  # a copy, because the kernel appends to it
     left_out = np.full(T * B, model.folds, np.int64) if folds is None else folds.astype(np.int64).ravel()
     if model.grows:
         compiled.reserve(T * B)
@@ -229,7 +229,7 @@ def read_compiled(
 
 def reading_kernels(dtype: Any = np.float32) -> list[Signature]:
     """Return the kernels, with the types of their arguments, that read a model in a dtype."""
-    from elman.jit import call_kernel, record_kernels  # without Numba there are none
+    from elman.jit import call_kernel, record_kernels  # without Numba there are no kernels
 
     table, added, nodes, workspace = empty_table(), empty_added(), make_nodes(1, 1), make_workspace(1, 1)
     x, history, reads = np.zeros(1, np.intp), np.zeros((1, 1), np.int32), np.ones(1, np.bool_)
@@ -242,7 +242,7 @@ def reading_kernels(dtype: Any = np.float32) -> list[Signature]:
 
 
 def compute_losses(model: NgramModel, x: Indices, dtype: Any = np.float64) -> NDArray[np.float64]:
-    """Return -log q, rounded to `dtype`, of every character of a text (T,) but its first, (T - 1,), in nats."""
+    """Return -log q, rounded to `dtype`, of every character of a text (T,) except its first, (T - 1,), in nats."""
     check_indices(x, model.K)
     history, losses = np.zeros((1, model.context_length), np.int32), np.empty(len(x) - 1)
     steps = max(1, MAX_LOG_Q // model.K)

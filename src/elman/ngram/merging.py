@@ -1,7 +1,7 @@
-"""The sum of the counts of two texts, of which one is known by its table only.
+"""The sum of the counts of two texts, one of which is known by its table only.
 
-A string is kept that one of the two keeps, and its weights are added, although the two texts may have it after the same
-characters.
+A string is kept if one of the two tables keeps it. The two weights are added, although the two texts may have it after
+the same characters.
 """
 
 from __future__ import annotations
@@ -15,23 +15,22 @@ from elman.ngram.model import Ints, NgramModel
 from elman.ngram.table import CODES, FoldCounts, Level, NgramSpec, NgramTable, Nodes, encode_counts
 
 OVERLAP = 0.95
-"""Fraction of the longest strings of one table that the other contains, from which one text is taken for a part of the
-other."""
+"""Fraction of the longest strings of one table in the other, from which one text is regarded as a part of the other."""
 
 
 def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> NgramModel:
-    """Return the model `other` with the counts of another model added, of which no fold leaves anything out.
+    """Return the model `other` with the counts of another model added, which no fold leaves out.
 
-    `index` has the index in `other` of each character of `model`, at least K where it has none; by default the same.
-    Several characters may become one. Strings with a character that has none are dropped: their weight becomes that of
-    characters that are not kept.
+    `index` has the index in `other` of each character of `model`, at least K for a character that `other` lacks; by
+    default the same indices. Several characters may become one. Strings with a character that `other` lacks are
+    dropped: their weight becomes weight of characters that are not kept.
     """
     for each in (model, other):
         each.require_counts()
     K, levels = other.K, other.context_length + 2
     to_other = np.arange(K) if index is None else index
     tries = model.table.levels(levels), other.table.levels(levels)
-    places = [np.zeros(1, np.intp), np.zeros(1, np.intp)]  # of the nodes of a level in the sum; -1 for a dropped one
+    places = [np.zeros(1, np.intp), np.zeros(1, np.intp)]  # in the sum, of the nodes of a level; -1 for a dropped one
     zero = np.zeros(1, np.int64)
     of_level = Level(zero, zero, zero, zero)
     merged, places_of_other = list[Level](), list[Ints]()
@@ -78,8 +77,8 @@ def _merge_folds(
 ) -> NDArray[np.uint8]:
     """Return the codes of numbers without each fold, after the other model's numbers were added.
 
-    `codes` (folds, nodes) are those before, `before` and `after` the numbers with all folds, and `place` (nodes,) has
-    the nodes before among those after.
+    `codes` (folds, nodes) are the codes before, `before` and `after` the numbers with all folds, and `place` (nodes,)
+    has the index of each node after the sum.
     """
     place = place[: codes.shape[1]]
     whole, added = encode_counts(before), after[place] - before
@@ -93,7 +92,7 @@ def _merge_folds(
 def translate(model: NgramModel, index: Ints, spec: NgramSpec) -> NgramModel:
     """Return a model for another alphabet, which has its characters at `index`, and for another order.
 
-    Of a lower order than before, it lacks the longer strings. See `merge`.
+    A model of a lower order lacks the longer strings. See `merge`.
     """
     root = NgramTable.from_nodes(spec, Nodes(*np.zeros((2, 0), np.uint8), *np.zeros((2, 1), np.uint8)))
     histogram = np.zeros((spec.context_length + 1, *model.histogram.shape[1:]), model.histogram.dtype)
@@ -102,7 +101,7 @@ def translate(model: NgramModel, index: Ints, spec: NgramSpec) -> NgramModel:
 
 
 def overlap(model: NgramModel, other: NgramModel) -> bool:
-    """Return whether the longest strings of one model are those of another of the same alphabet, all but a few.
+    """Return whether nearly all of the longest strings of one model are in another model of the same alphabet.
 
     The texts then have a part in common, whose counts must not be added.
     """

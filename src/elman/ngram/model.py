@@ -1,8 +1,8 @@
-"""The n-gram model: how often each character followed each context, and the distribution that these counts give.
+"""The n-gram model: how often each character followed each context, and the distribution that the counts imply.
 
 K  size of the alphabet         n  the length of the longest context, the order minus 1
 o  0 … n, a context length      s  a string: a context, and the character k that follows it
-N  occurrences of s, or the lines with s where a text is one of independent lines
+N  occurrences of s, or the lines with s if a text consists of independent lines
 
 ::
 
@@ -11,29 +11,29 @@ N  occurrences of s, or the lines with s where a text is one of independent line
          w(s) = how often s occurs, if its context has n characters or begins a line
     (3)  W_o = the sum of w over all k, kept or not
     (4)  q_{-1}(k) = 1 / K
-    (5)  q_o(k) = max(w_o(k) - D(w_o(k)), 0) / W_o  +  r_o q_{o-1}(k)      the first term only where s is kept
+    (5)  q_o(k) = max(w_o(k) - D(w_o(k)), 0) / W_o  +  r_o q_{o-1}(k)      the first term only if s is kept
     (6)  r_o = 1 - the sum of the first terms of (5)
     (7)  q = q_o of the longest context after which a character is kept; its length is the matched length
 
-This is the interpolated, modified smoothing of Kneser and Ney (1995) with the discounts D(1), D(2), D(3) = D(4) = … per
-context length of Chen and Goodman (1999), estimated from how many strings have a weight of 1, 2, 3 and 4. The weight of
-strings that are not kept goes to the shorter context, like the discounts. A network adds alpha log q to its logits, see
-`elman.network.output`. No gradient enters the counts. A prior whose alpha are all zero is off: it takes no part, and
-alpha is not trained.
+This is the interpolated, modified smoothing of Kneser and Ney (1995) with the discounts of Chen and Goodman (1999),
+D(1), D(2), D(3) = D(4) = … per context length, estimated from how many strings have a weight of 1, 2, 3 and 4. The
+weight of strings that are not kept goes to the shorter context, like the discounts. A network adds alpha log q to its
+logits, see `elman.network.output`. No gradient enters the counts. A prior whose alpha are all zero is off: it takes no
+part, and alpha is not trained.
 
-By (1), a model contains no string that occurs once in a text (in one line), whatever its length: it cannot be read out,
-nor be spelled from shorter strings. The counts are a table, `elman.ngram.table`, in which large numbers are
+By (1), a model contains no string that occurs once in a text (in one line), whatever its length. Such a string cannot
+be read out, nor be composed of shorter strings. The counts are a table, `elman.ngram.table`, in which large numbers are
 rounded.
 
 Cross-fitting: the counts of a text describe that text better than a new one, and a network that is trained with them
-would rely on them too much. So the text is divided into folds, equal contiguous parts, and at a position that is
-trained on the counts of its own fold are left out of all of (1) to (7) but the discounts. A string belongs to the fold
+would rely on them too much. The text is therefore divided into folds, equal contiguous parts. At a position that is
+trained on, the counts of its own fold are left out of (1) to (7), except of the discounts. A string belongs to the fold
 in which it begins.
 
 In a text of independent lines no context extends beyond the line feed before its line, with which the network's state
 is reset, see `elman.network.bptt`.
 
-A model may count what it reads: each character then adds to w and W of every context that it follows.
+A model may count the characters that it reads: each then adds to w and W of every context that it follows.
 
 A model that was read from an ARPA file has the first term of (5) and r of each string in place of counts, and neither
 grows nor is merged.
@@ -58,11 +58,11 @@ Indices = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.intp]
 
 MIN_PROB = 1e-7
-"""Probabilities below this enter the logarithm as this, so that no logit is dominated by a character never seen."""
-READ_COUNT = 1  # how often a character counts that a growing model reads
+"""Lower bound of the probabilities of which the logarithm is taken, so that no unseen character dominates a logit."""
+READ_COUNT = 1  # how often a growing model counts a character that it reads
 TYPICAL_DISCOUNTS = (0.6, 0.9, 1.2)
 """D(1), D(2) and D(3) of contexts of a length for which there are too few strings to estimate them."""
-MIN_STRINGS = 20  # strings of each weight from which discounts are estimated, at least
+MIN_STRINGS = 20  # minimum number of strings of each weight from which discounts are estimated
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,17 +72,17 @@ class NgramModel:
     table: NgramTable
     histogram: NDArray[np.int64]
     """How many strings with a context of each length have a weight of 1, 2, 3 and 4, kept or not, (n + 1, 4)."""
-    min_count: int = 2  # the minimum count, which nothing depends on
+    min_count: int = 2  # the minimum count; no computation depends on it
     fold_starts: Ints = field(default_factory=lambda: np.zeros(0, np.intp))
-    """Where the folds of the training text begin, (folds,); empty where nothing is left out."""
+    """Where the folds of the training text begin, (folds,); empty if nothing is left out."""
     fold_counts: FoldCounts | None = None  # while training
     pretrained: NgramModel | None = None  # the model whose counts were added, see `elman.ngram.merging`
     base: NgramModel | None = None  # the model whose counts this one continues, see `continued`
     grows: bool = False  # whether every character that is read is counted
     terms: NDArray[np.float64] | None = None
-    """Of a model without counts, the first term of (5) and r of each node of the table, (nodes, 2)."""
+    """For a model without counts, the first term of (5) and r of each node of the table, (nodes, 2)."""
     derived: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What each engine derived from the table, by the engine's name; filled on first use."""
+    """The values that each engine derived from the table, by the engine's name; filled on first use."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NgramModel:
         """Return the model itself: its counts are large, and only reading with `grows` changes them."""
@@ -105,12 +105,12 @@ class NgramModel:
 
     @property
     def reset_at(self) -> int | None:
-        """The line feed of independent lines."""
+        """The line feed of independent lines; None for other texts."""
         return self.table.spec.reset_at
 
     @property
     def folds(self) -> int:
-        """Number of folds; 0 where nothing is left out."""
+        """Number of folds; 0 if nothing is left out."""
         return len(self.fold_starts)
 
     @cached_property
@@ -131,7 +131,7 @@ class NgramModel:
     def histories(self, history: NDArray[np.int32], x: NDArray[Any]) -> NDArray[np.int32]:
         """Return the last n characters before x (T,) or (T, B), and after each of x: (T + 1, n) or (T + 1, B, n).
 
-        Those before the last `reset_at` among them are 0.
+        The characters before the last `reset_at` among them are 0.
         """
         codes = np.concatenate([history.T, x.astype(history.dtype) + 1])
         histories: NDArray[np.int32] = np.lib.stride_tricks.sliding_window_view(codes, self.context_length, axis=0)
@@ -147,9 +147,9 @@ class NgramModel:
         return f"{self.table.nodes - 1:,} strings ({which})"
 
     def continued(self) -> NgramModel:
-        """Return a model with the same counts that counts what it reads, `READ_COUNT` times; this one does not change.
+        """Return a model with the same counts that counts characters it reads, `READ_COUNT` times; `self` is unchanged.
 
-        The rows of a batch count in the same model, step by step and within a step in their order.
+        The rows of a batch count in the same model, step by step, and in their order within a step.
         """
         self.require_counts()
         return replace(self, base=self, grows=True, derived={})
@@ -171,7 +171,7 @@ def check_indices(text: NDArray[Any], K: int) -> None:
 
 
 def start_folds(text: Indices, folds: int, spec: NgramSpec) -> Ints:
-    """Return where the folds of a text begin: fewer, or none, of a text that is too short; of lines, at a line."""
+    """Return where the folds of a text begin: fewer folds, or none, if it is too short; at a line if it has lines."""
     usable = min(folds, len(text) // (4 * (spec.context_length + 1)))
     if usable < 2:
         return np.zeros(0, np.intp)
@@ -242,7 +242,7 @@ class NgramCounts:
         return [codes[len(codes) - o :] for o in range(min(len(codes), self.model.context_length) + 1)]
 
     def lookup(self, context: tuple[int, ...], fold: int) -> tuple[Counter[int], int]:
-        """Return w of the characters that are kept after a context, and that of the others, without a fold."""
+        """Return w of the characters that are kept after a context, and the sum of the others, without a fold."""
         if self.of_table is not self:
             weights, rest = self.of_table.lookup(context, fold)
             return weights + self.added.get(context, Counter()), rest
@@ -265,10 +265,10 @@ def ngram_counts(model: NgramModel) -> NgramCounts:
 def read(
     model: NgramModel, history: NDArray[np.int32], x: Indices, folds: Ints | None = None, dtype: Any = np.float64
 ) -> tuple[NDArray[np.floating], Ints, NDArray[np.int32]]:
-    """Read x (T,) or (T, B): return log q of a dtype after each character, the matched lengths, and the last history.
+    """Read x (T,) or (T, B): return log q in `dtype` after each character, the matched lengths, and the last history.
 
-    The history (n,) or (B, n) has the characters before the first, the latest last, each as its index + 1; 0 where
-    there is none. `folds`, of the shape of x, are the folds that are left out of the distributions.
+    The history (n,) or (B, n) has the indices + 1 of the characters before the first, the latest last; 0 if there is
+    none. `folds`, of the shape of x, are the folds that are left out of the distributions.
     """
     counts = ngram_counts(model)
     rows = history.reshape(-1, model.context_length)
@@ -285,9 +285,9 @@ def read(
     return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), histories[-1].reshape(history.shape).copy()
 
 
-# --- A model in a file: arrays, those of the table as signed integers, which every format has, and a description ---
+# --- A model in a file: its arrays, the table's as signed integers, which every format has, and a description ---
 
-PREFIX = "ngrams."  # of the names of the arrays
+PREFIX = "ngrams."  # prefix of the names of the arrays
 DESCRIBED = ("nodes", "contexts", "min_count")  # the numbers in the description
 
 
@@ -306,7 +306,7 @@ def ngram_tensors(ngrams: NgramModel | None, prefix: str = PREFIX) -> dict[str, 
 
 
 def pop_ngram_tensors(tensors: dict[str, Any], prefix: str = PREFIX) -> dict[str, NDArray[Any]]:
-    """Remove the arrays of an n-gram model from others, and return them."""
+    """Remove the arrays of an n-gram model from other arrays, and return them."""
     return {name: tensors.pop(name) for name in sorted(tensors) if name.startswith(prefix)}
 
 

@@ -3,9 +3,9 @@
 N  characters                 digit  the index of a character + 1; 0 after the end of a string
 n  length of the longest context
 
-Every position of the text is the start of strings of all lengths, so it has one record: the digits of the longest of
-them, then that of the character before it. Records are distributed among pieces by their first digits and sorted piece
-by piece, so that a text of any length is read in little memory.
+Every position of the text is the start of strings of all lengths, so that it has one record: the digits of the longest
+of these strings, then the digit of the character before it. Records are distributed among pieces by their first digits
+and sorted piece by piece, so that a text of any length is read in little memory.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ MAX_PAIRED = 1 << 9  # size of the alphabet up to which records are distributed 
 _RADIX_BITS = 11  # bits by which records are sorted at a time
 
 Records = tuple[NDArray[np.uint64], NDArray[np.uint32]]
-"""Keys (records, words), and the position or, of independent lines, the line of each."""
+"""Keys (records, words), and the position of each or, if lines are independent, its line."""
 Positions = tuple[NDArray[np.uint32], NDArray[np.uint32]]
-"""Positions of the text, and their lines; without lines unless they are independent."""
+"""Positions of the text, and their lines, which are empty unless lines are independent."""
 
 
 class Settings(NamedTuple):
-    """What is counted of a text."""
+    """How a text is counted."""
 
     K: int
     context_length: int
     min_count: int
-    folds: NDArray[np.int64]  # (folds,): the first position or, of independent lines, the first line of each
-    reset_at: int  # or -1
+    folds: NDArray[np.int64]  # (folds,): the first position of each or, if lines are independent, its first line
+    reset_at: int  # -1 if there is none
     bits: int  # of a digit
     per_word: int  # digits of a word
     prefix: int  # digits by which records are distributed at a time
@@ -59,7 +59,7 @@ class Settings(NamedTuple):
 
 
 def sorted_records(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
-    """Yield the records in order, in pieces whose last record begins the next piece as well.
+    """Yield the records in order, in pieces whose last record also begins the next piece.
 
     The very last one is followed by an empty record. Another thread sorts the next piece meanwhile.
     """
@@ -70,7 +70,7 @@ def sorted_records(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
             following = _sort_next(pieces)
             yield records
     finally:
-        following.exception()  # waits until its memory is free, where the rest is not read
+        following.exception()  # wait until its memory is free, if the rest is not read
 
 
 def _sort_next(pieces: Iterator[Records]) -> Future[Records | None]:
@@ -96,7 +96,7 @@ def _sort_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
         (keys, units), size = rooms[0], len(positions)
         read_records(text, settings, positions, keys[0, 1 : size + 1])
         units[0, 1 : size + 1] = lines if len(lines) else positions
-        del positions, lines  # of a large array, which would be there beside the next one
+        del positions, lines  # of a large array, which would still exist beside the next one
         buffer = sort_records(keys, units, size, settings, np.empty(1 << _RADIX_BITS, np.int64))
         keys[buffer, 0], units[buffer, 0] = last
         yield keys[buffer, first : size + 1], units[buffer, first : size + 1]
@@ -108,12 +108,12 @@ def _sort_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
 def _divide(
     text: NDArray[Any], settings: Settings, depth: int, source: Positions, digits: NDArray[np.int64]
 ) -> Iterator[Positions]:
-    """Yield the positions of `source` or, where it is empty, of records that begin with `digits`, in pieces.
+    """Yield the positions in `source` or, if it is empty, of the records that begin with `digits`, in pieces.
 
-    With the positions are their lines, if there are any. The records begin with the same `depth` digits. The order of
-    `source` changes.
+    The lines of the positions are yielded with them, if there are any. The records begin with the same `depth` digits.
+    The order of `source` changes.
     """
-    if depth > settings.context_length:  # they are equal
+    if depth > settings.context_length:  # the records are equal
         for first in range(0, len(source[0]), PIECE):
             yield source[0][first : first + PIECE], source[1][first : first + PIECE]
         return
@@ -121,7 +121,7 @@ def _divide(
     count_prefixes(text, settings, depth, source[0], digits, sizes)
     for low, high in _group(sizes, 0, len(sizes), max(BATCH, len(source[0]))):
         if sizes[low:high].sum() > BATCH and depth + settings.prefix <= settings.context_length and not len(source[0]):
-            of_prefix = divmod(high - 1, settings.K + 1) if settings.prefix > 1 else [high - 1]  # those below are empty
+            of_prefix = divmod(high - 1, settings.K + 1) if settings.prefix > 1 else [high - 1]  # lower ones are empty
             yield from _divide(text, settings, depth + settings.prefix, source, np.append(digits, of_prefix))
             continue
         ends = np.cumsum(sizes[low:high])
@@ -142,12 +142,12 @@ def _divide(
 
 
 def _allocate(count: int) -> NDArray[np.uint32]:
-    """Return room for numbers, in memory that the system gets back, unlike what malloc has divided."""
+    """Return room for numbers in memory that is returned to the system, unlike fragmented memory of malloc."""
     return np.frombuffer(mmap.mmap(-1, 4 * count + 1), np.uint32, count)
 
 
 def _group(sizes: NDArray[np.int64], first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges of items whose sizes sum to at most `most`, unless it is one item; no sum is 0."""
+    """Yield ranges of items whose sizes sum to at most `most`, or of one larger item; no sum is 0."""
     ends = np.cumsum(sizes[first:last])
     at, done = 0, 0
     while done < ends[-1]:
@@ -188,7 +188,7 @@ def begins_with(text, i, digits, settings):
 
 @exact
 def count_prefixes(text, settings, depth, source, digits, sizes):
-    """Add up the records with each prefix: of `source` or, where it is empty, of those that begin with `digits`."""
+    """Add up the records with each prefix, in `source` or, if it is empty, among those that begin with `digits`."""
     for n in range(len(source) if len(source) > 0 else len(text)):
         i = np.int64(source[n]) if len(source) > 0 else n
         if len(source) > 0 or begins_with(text, i, digits, settings):
@@ -199,7 +199,8 @@ def count_prefixes(text, settings, depth, source, digits, sizes):
 def find_positions(text, settings, depth, source, source_lines, digits, low, high, starts, positions, lines):
     """Write the positions of the records whose prefix is from `low` to `high` - 1, by prefix, and their lines.
 
-    `starts` (high - low,) is where those of each prefix begin, and changed. For the others see `count_prefixes`.
+    `starts` (high - low,) is where the positions of each prefix begin; it is changed. For the other arguments see
+    `count_prefixes`.
     """
     line = np.int64(0)
     for n in range(len(source) if len(source) > 0 else len(text)):
@@ -242,8 +243,8 @@ def read_records(text, settings, positions, keys):
 def sort_records(keys, units, size, settings, starts):
     """Sort the records 1 to `size` of buffer 0 of keys (2, room, words) and units (2, room); return their buffer.
 
-    Radix sort, from the last digits to the first; bits in which all records agree are skipped, and so is the digit of
-    the character before. `starts` (values of `_RADIX_BITS`,) is workspace.
+    Radix sort, from the last digits to the first; bits in which all records agree are skipped, and the digit of the
+    character before is skipped as well. `starts` (values of `_RADIX_BITS`,) is workspace.
     """
     words, buffer, mask = keys.shape[2], 0, np.uint64((1 << _RADIX_BITS) - 1)
     for w in range(words - 1, -1, -1):

@@ -4,18 +4,18 @@ K  size of the alphabet       n  length of the longest context
 s  a string of 1 … n + 1 characters: a context, and the character that follows it
 
 The table is a trie. A node is a string s, a child of the string without its last character; the root is the empty
-string. So the children of a context are the characters that follow it. Nodes are numbered level by level, each level in
-the order of its strings, so that the children of a node are consecutive. The table stores
+string. The children of a context are therefore the characters that follow it. Nodes are numbered level by level, each
+level in the order of its strings, so that the children of a node are consecutive. The table stores
 
-strings   of each node but the root: its last character, and above it
+strings   for each node except the root: its last character, and above it
           its weight, as a code                                                 bits(K) + 4 per node
-rests     of each node that may have children: the weight of the children
+rests     for each node that may have children: the weight of the children
           that are not kept, as a code                                          4 bits per node
-children  of each such node: a zero for each child, then a one                  1 or 2 bits per node
-large     the codes from 15 on, first of the weights and then of the rests,
-          in whose place is 15                                                  8 bits each
+children  for each such node: a zero for each child, then a one                 1 or 2 bits per node
+large     the codes from 15 on, first of the weights and then of the rests;
+          the field in `strings` or `rests` is then 15                          8 bits each
 
-The trie is that of Fredkin (1960), the encoding of its structure that of Jacobson (1989): the first child of node i is
+The trie was proposed by Fredkin (1960), the encoding of its structure by Jacobson (1989): the first child of node i is
 1 + the number of zeros before the one of node i - 1. A code is a floating-point number of five bits for the exponent
 and three for the fraction: numbers up to 16 are exact, larger ones are rounded to four binary digits. The arrays are
 little-endian words of 64 bits.
@@ -45,11 +45,11 @@ CODES = np.array([*range(8), *(m << k for k in range(31) for m in range(8, 16))]
 """The number that each code stands for: 0 … 16, 18, 20, …, 32, 36, …. Others are off by at most 1/17."""
 CODE_BITS = 4
 LARGE = (1 << CODE_BITS) - 1  # the field of a code that is in `large`: this one or a higher one
-_CHUNK = 1 << 16  # numbers that are packed at a time, as each takes many bytes meanwhile; a multiple of 64
+_CHUNK = 1 << 16  # numbers that are packed at a time, because each needs many bytes meanwhile; a multiple of 64
 
 
 def encode_counts(counts: ArrayLike) -> NDArray[np.uint8]:
-    """Return the code of the nearest number; of those above the largest code's, that."""
+    """Return the code of the nearest number; numbers above the largest code's have the largest code."""
     numbers = np.asarray(counts, np.int64)
     shifts = np.maximum(np.frexp(numbers)[1] - 4, 0)
     codes = 8 * shifts + (numbers + (1 << shifts >> 1) >> shifts)
@@ -64,15 +64,15 @@ def symbol_bits(K: int) -> int:
 def pack(read: Callable[[slice], NDArray[Any]], count: int, width: int) -> Words:
     """Return numbers as consecutive fields of `width` bits, the first in the lowest bits, and one word more.
 
-    `read` returns some of the `count` numbers. The word more lets a field be read from two words without a test. Large
-    arrays are memory-mapped.
+    `read` returns some of the `count` numbers. The additional word lets a field be read from two words without a test.
+    Large arrays are memory-mapped.
     """
     left = count * width // 64 + 2
     with Spool(np.dtype(np.uint64)) as spool:
         for chunk in _chunks(count):
             numbers = np.zeros(_CHUNK, np.uint64)
             numbers[: chunk.stop - chunk.start] = read(chunk)
-            packed = np.zeros((width, _CHUNK // 64), np.uint64)  # 64 numbers take `width` words
+            packed = np.zeros((width, _CHUNK // 64), np.uint64)  # 64 numbers fill `width` words
             for i, of_groups in enumerate(np.ascontiguousarray(numbers.reshape(-1, 64).T)):
                 word, shift = divmod(i * width, 64)
                 packed[word] |= of_groups << np.uint64(shift)
@@ -91,7 +91,7 @@ def _chunks(count: int) -> Iterator[slice]:
 
 
 def unpack(words: Words, width: int, count: int, first: int = 0) -> Ints:
-    """Return `count` numbers of what `pack` returned, from one on."""
+    """Return `count` numbers of the result of `pack`, from `first` on."""
     at = np.arange(first, first + count, dtype=np.uint64) * np.uint64(width)
     word, shift = (at >> np.uint64(6)).astype(np.intp), at & np.uint64(63)
     high = np.where(shift > 0, words[word + 1] << ((np.uint64(64) - shift) & np.uint64(63)), np.uint64(0))
@@ -99,22 +99,22 @@ def unpack(words: Words, width: int, count: int, first: int = 0) -> Ints:
 
 
 def bytes_per_node(K: int) -> float:
-    """Return the size of a node in a table at most, in bytes, without what `large` has of it."""
+    """Return the maximum size of a node in a table, in bytes, without its part of `large`."""
     return (symbol_bits(K) + 2 * CODE_BITS + 2) / 8
 
 
 class Nodes(NamedTuple):
     """The nodes of a trie, unpacked, in the order of their numbers."""
 
-    symbols: NDArray[Any]  # of each node but the root, (nodes - 1,)
+    symbols: NDArray[Any]  # of each node except the root, (nodes - 1,)
     weights: NDArray[np.uint8]  # the same, as codes
     rests: NDArray[np.uint8]
-    """Of each node that may have children, (contexts,), as codes: the root, then those of the first levels."""
-    children: NDArray[Any]  # the same; how many it has
+    """For each node that may have children, (contexts,), as codes: the root, then the nodes of the first levels."""
+    children: NDArray[Any]  # the same; how many children it has
 
 
 class Level(NamedTuple):
-    """The strings of one length, with numbers in place of codes; what the longest ones lack is 0."""
+    """The strings of one length, with numbers in place of codes; the numbers that the longest ones lack are 0."""
 
     symbols: Ints
     weights: NDArray[np.int64]
@@ -126,15 +126,15 @@ class FoldCounts(NamedTuple):
     """The counts of a trie's nodes without each fold of a text, as codes."""
 
     weights: NDArray[np.uint8]
-    """Of every node, (folds, nodes); 0 of the root, and where the string is not kept without the fold."""
+    """For every node, (folds, nodes); 0 for the root, and if the string is not kept without the fold."""
     rests: NDArray[np.uint8]  # of every context, (folds, contexts)
 
 
 class NgramSpec(NamedTuple):
-    """What is counted of a text."""
+    """How a text is counted."""
 
     K: int
-    context_length: int  # n; 0 where nothing is counted
+    context_length: int  # n; 0 if nothing is counted
     reset_at: int | None = None
     """The character that is the first of every context in which it occurs: the line feed of independent lines."""
 
@@ -153,7 +153,7 @@ class NgramTable:
 
     spec: NgramSpec
     nodes: int  # all nodes …
-    contexts: int  # … and those that may have children, the root included in both
+    contexts: int  # … and the nodes that may have children; both include the root
     strings: Words
     rests: Words
     children: Words
@@ -193,7 +193,7 @@ class NgramTable:
         return Nodes(strings & ((1 << width) - 1), codes[:number], codes[number:], children)
 
     def levels(self, count: int) -> list[Level]:
-        """Return the first levels, from the root on; those that it lacks are empty."""
+        """Return the first levels, from the root on; levels that it lacks are empty."""
         nodes, missing, starts = self.unpack(), (0, self.nodes - self.contexts), [0, 1]  # of each level, the first node
         while len(starts) <= count:
             starts.append(starts[-1] + int(nodes.children[starts[-2] : starts[-1]].sum()))
@@ -219,7 +219,7 @@ _NO_TRIE = "its n-gram counts are not a trie"
 def check_table(table: NgramTable) -> None:
     """Check that the arrays of a table fit one another, and are a trie of strings of up to n + 1 characters.
 
-    It is read in chunks: what is unpacked of a large one would be many times its size.
+    It is read in chunks: a large one would be many times its size when unpacked.
     """
     K, strings, contexts, width = table.spec.K, table.nodes - 1, table.contexts, symbol_bits(table.spec.K)
     bits = strings * (width + CODE_BITS), contexts * CODE_BITS, strings + contexts

@@ -6,7 +6,7 @@ several updates, whose hidden state starts non-zero, is passed from window to wi
 text; then evaluation and sampling. To test an engine completely, call it for many networks.
 
 In float32 trajectories at the learning rate of the reference experiment are chaotic: two with different rounding
-diverge within a few updates, and only those with lower rates can be compared.
+diverge within a few updates, and only trajectories with lower rates can be compared.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from elman.ngram.counting import count_ngrams
 from elman.ngram.model import NgramModel
 from elman.text import Windows
 
-MAX_SIZE = 1000  # of a network and a batch that are compared
+MAX_SIZE = 1000  # upper bound of the sizes of a network and a batch that are compared
 REFERENCE_OPTIMIZER = Optimizer(learning_rate=0.1, grad_clip=1.0)
-"""That of the reference experiment, with a clipping threshold low enough to take effect."""
+"""The optimizer of the reference experiment, with a clipping threshold low enough to matter."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class EngineComparison:
     """
 
     loss: float
-    """Of one window."""
+    """The loss of one window."""
     final_state: float
-    """Of the same window, its `relative_error`."""
+    """The `relative_error` of the final state of that window."""
     gradients: dict[str, float]
     """`relative_error` of every parameter's gradient and, under ``h0``, of the initial state's."""
     trajectory: float
@@ -206,10 +206,10 @@ def _run_session(engine: Engine, state: TrainState, windows: Windows) -> list[Ar
 
 
 def _generates_the_same(engine: Engine, state: TrainState, K: int) -> bool:
-    """Return whether sampling gives the same characters as in the reference, and nearly the same states.
+    """Return whether sampling gives the same characters as the reference, and nearly the same states.
 
-    Every option is used by itself, all are used at once, and greedily: each for a sequence of its own, and all in a
-    batch.
+    Each option is used for a sequence of its own: every option by itself, all together, and greedily. All sequences are
+    then sampled in a batch.
     """
     examples: dict[str, Any] = {option.name: option.example for option in list_sampling_options()}
     sampling = [SamplingParams(**{name: example}) for name, example in examples.items()]

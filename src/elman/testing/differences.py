@@ -1,8 +1,8 @@
 """Central differences of the loss of a network: two forward passes for every component of every array.
 
-The passes are those of `elman.network`, of networks that differ in one component and are computed as the rows of a
-batch. A component of V or c changes one logit of every step, so that only the softmax is computed anew. The loss is the
-sum of -log p, as a plain program computes it.
+The passes are computed by `elman.network`. Networks that differ in one component are the rows of a batch. A component
+of V or c changes one logit of every step, so that only the softmax is computed again. The loss is the sum of -log p, as
+a plain program computes it.
 
 T  sequence length              B  rows of a batch, two for every component
 m  hidden units of a layer      S  size of the recurrent part of a state
@@ -32,7 +32,7 @@ STEP = 1e-4  # step of the central differences, up and down from each weight
 OnProgress = Callable[[float], None]  # called with the fraction that is done, often
 
 _COMPONENTS = 100
-"""Components whose differences are computed at once; a tenth of it where networks cannot be the rows of a batch."""
+"""Components whose differences are computed at once; a tenth of it if networks cannot be the rows of a batch."""
 _WORK = 10**9  # multiplications by a weight in such a batch, at most: a few hundredths of a second
 _LOGITS = 2**16  # logits that are computed at once: they fit into a core's cache
 _THREADS = 4  # threads, at most: more would wait for one another between the short operations of NumPy
@@ -42,9 +42,10 @@ Components = NDArray[np.intp]  # flat indices of components of an array
 
 
 class _Rows:
-    """An array of which each batch row has one of its own, that differs in one component.
+    """An array with a version for each batch row; the versions differ in one component.
 
-    It has what the forward passes of this package use: x @ A.T, A.T[x], x + b and b[x]; all else is one of `_ERRORS`.
+    It supports the operations in the forward passes of this package, x @ A.T, A.T[x], x + b and b[x]; any other
+    operation raises one of `_ERRORS`.
     """
 
     __array_ufunc__ = None  # so that NumPy leaves x @ A and x + A to this class
@@ -86,12 +87,12 @@ class _Rows:
         return total
 
     def _repeat(self, x: Array) -> Array:
-        """Return what is the same in all rows (…, 1, n), or differs (…, B, n), for every row."""
+        """Return the values for every row, given values that are the same in all, (…, 1, n), or differ, (…, B, n)."""
         return x if x.shape[-2] == len(self.rows) else np.repeat(x, len(self.rows), axis=-2)
 
 
 class _Window(NamedTuple):
-    """A window, and what the unchanged network computes of it."""
+    """A window, and the values that the unchanged network computes from it."""
 
     x: Indices
     y: Indices
@@ -107,8 +108,9 @@ def central_differences(
 ) -> Arrays:  # fmt: skip
     """Return (L(theta + step) - L(theta - step)) / (2 step) for the components of every array; L sums the windows.
 
-    Those of the recurrent part of the initial state of every window are under ``h0``. `chosen` are the flat indices of
-    the components of each array, by default all; the others are nan. What `on_progress` raises ends the computation.
+    The differences for the recurrent part of every window's initial state are under ``h0``. `chosen` are the flat
+    indices of the components of each array, by default all; the others are nan. An exception of `on_progress` ends the
+    computation.
     """
     losses = _Losses(parameters, state, windows)
     numeric = {name: np.full_like(array, np.nan) for name, array in losses.arrays.items()}
@@ -132,7 +134,7 @@ def central_differences(
 
 
 def _groups(name: str, array: Array, components: Components) -> list[Components]:
-    """Return components that matter from the same step on: those of U by column, all others together."""
+    """Return components that matter from the same step on: components of U by column, all others together."""
     if name != "U":
         return [components]
     columns = components % array.shape[1]
@@ -156,7 +158,7 @@ class _Losses:
         return _Window(x, y, prior, recurrent, h, _losses(self.parameters, h, y, prior))
 
     def _choose(self, name: str) -> Callable[[str, Components, Array], Array]:
-        """Return the method for an array: a cell of one's own may use it in a way that `_Rows` does not have."""
+        """Return the method for an array: a custom cell may use it in a way that `_Rows` does not support."""
         if name in ("V", "c"):
             return self._of_output_layers
         if self.parameters.architecture.is_of_lines:  # each row would need the line feeds that reset its state
@@ -174,7 +176,7 @@ class _Losses:
         return max(1, min(most, _WORK // (2 * steps * weights)))
 
     def differences(self, name: str, components: Components) -> Array:
-        """Return the central differences for components of an array; those of U are of one column."""
+        """Return the central differences for components of an array; components of U are in one column."""
         at, steps = np.tile(components, 2), np.repeat([STEP, -STEP], len(components))
         above, below = self.methods[name](name, at, steps).reshape(2, -1)
         return np.asarray((above - below) / (2 * STEP))

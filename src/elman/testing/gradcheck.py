@@ -22,12 +22,12 @@ from elman.text import Corpus, Source, Windows, read_corpus
 
 MAX_RELATIVE_ERROR = 1e-7  # the check passes if every array's relative error is at most this
 
-MAX_UNITS, MAX_LAYERS = 10_000, 100  # the recurrent weights of a layer take 800 MB
+MAX_UNITS, MAX_LAYERS = 10_000, 100  # the recurrent weights of a layer need 800 MB
 
 SAMPLED = 256  # components of each array that are checked: a wrong term changes nearly all. The reference checked all.
 
 _ORDER = ("V", "U", "W", "b", "c", "alpha", "h0")
-"""The order of the vanilla network's errors in the reference's report, with that of a prior."""
+"""The order of the vanilla network's errors in the reference's report; alpha, a prior's weights, is added."""
 
 REPORTED = (
     (5, 5, 5, {"V": 9.95e-10, "U": 1.69e-9, "W": 6.79e-10, "b": 1.80e-9, "c": 4.24e-10}),
@@ -45,7 +45,7 @@ class GradientCheck:
     """Characters of the text that are used."""
     hidden_size: int
     seq_length: int
-    """Characters of the text that are used, m, T."""
+    """T, the sequence length."""
     relative_error: dict[str, float]
     """Sum |analytic - numeric| / sum (|analytic| + |numeric|) of every parameter, V, U, W, b, c for the vanilla
     network, alpha with an n-gram prior, and of the state h0."""
@@ -89,10 +89,10 @@ def gradcheck(
     seed : int
         Seed of the weights, of the initial state and of the choice of components.
     on_progress : callable, optional
-        Called with the fraction that is done, about every tenth of a second or more often. What it raises ends the
-        check.
+        Called with the fraction that is done, about every tenth of a second or more often. If it raises an exception,
+        the check ends.
     loss_and_gradients : callable, optional
-        What computes the gradients in place of the engine, as ``Engine.loss_and_gradients``.
+        Computes the gradients in place of the engine, as ``Engine.loss_and_gradients``.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def _check(
     T, generator, net = config.seq_length, np.random.RandomState(config.seed), config.architecture(corpus.alphabet)
     ngrams = count_ngrams(corpus.indices, net.ngram_spec)
     parameters = initial_parameters(net, 0.1, generator, np.float64, ngrams=ngrams)
-    state = net.zero_state(np.float64)  # a prior's has read no character yet
+    state = net.zero_state(np.float64)  # the prior's part has read no character yet
     if not zero_state:
         state = state.with_recurrent(np.tanh(generator.randn(net.state_size)))
     windows = Windows(corpus.indices[: points // T * T + 1], T)
