@@ -3,20 +3,20 @@
 T  sequence length              S  size of the recurrent part of a state
 m  hidden units of a layer      B  batch size; a single sequence has no such axis
 
-The first layer reads the characters, every other layer the h of the layer below, and the output layer the h of the last
-one and, where there is a prior, the log q of its n-gram model. A dropout mask multiplies h in the forward pass, and its
-gradient in the backward pass.
+The first layer reads the characters, every other layer reads the h of the layer below. The output layer reads the h of
+the last layer and, if there is a prior, the log q of its n-gram model. A dropout mask multiplies h in the forward pass,
+and its gradient in the backward pass.
 
 A state is set to zeros before some steps, such as every line feed in a text of independent lines: a reset at step r,
-h_{r-1} := 0; in a batch every row has its own. It divides a window into parts that do not depend on one another: the
-loss is the sum of their losses, so every gradient is the sum of their gradients, and none flows from a part to the one
-before it. Each part is a window of its own to the cell, which therefore needs to know nothing of resets::
+h_{r-1} := 0. In a batch every row has its own resets. A reset divides a window into parts that do not depend on one
+another: the loss is the sum of their losses, every gradient is the sum of their gradients, and no gradient flows from a
+part to the previous one. To the cell, each part is a separate window, so that it needs to know nothing of resets::
 
     (1)  h_r … h_{s-1} = forward(0, x_r … x_{s-1})           the part from one reset, r, to the next, s
-    (2)  dL/dtheta = sum of its gradients over all parts     likewise over the rows of a batch
-    (3)  dL/dh_0 = that of the first part; zero if the first step is a reset
+    (2)  dL/dtheta = sum of its gradients over all parts     and over the rows of a batch
+    (3)  dL/dh_0 = its gradient in the first part; zero if the first step is a reset
 
-`docs/how_to/independent_lines.md` says what this is for.
+`docs/how_to/independent_lines.md` explains the purpose.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _forward_layer(cell: Cell, parameters: Arrays, state0: Array, x: Input, rese
 def _backward_layer(
     cell: Cell, parameters: Arrays, x: Input, states: Array, dh_out: Array, resets: Resets | None
 ) -> tuple[Arrays, Array, Array]:
-    """Return the gradients of the parameters, that of the initial state, and da, as `Cell.backward` does."""
+    """Return the gradients of the parameters and of the initial state, and da, as `Cell.backward` does."""
     if resets is None:
         return cell.backward(parameters, x, states, dh_out)
     gradients, dstate0 = zeros_like(parameters), np.zeros_like(states[0])

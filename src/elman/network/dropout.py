@@ -9,18 +9,18 @@ run is resumed. In unsigned 32-bit integers, which wrap around::
 
     (1)  lowbias32(x):  x ^= x >> 16;  x *= 0x7feb352d;  x ^= x >> 15;  x *= 0x846ca68b;  x ^= x >> 16
     (2)  key = lowbias32(lowbias32(lowbias32(seed ^ 0x9e3779b9) ^ update) ^ layer)
-    (3)  e = (t B + b) m + j                        or b m + j, where one mask serves all steps (variational dropout)
+    (3)  e = (t B + b) m + j                        or b m + j, if one mask serves all steps (variational dropout)
     (4)  u = lowbias32(key + 0x9e3779b9 e)          uniform among the integers below 2^32
-    (5)  mask = 1/(1 - rate) where u >= floor(2^32 rate), else 0
+    (5)  mask = 1/(1 - rate) if u >= floor(2^32 rate), else 0
 
 (1) is a hash function by Chris Wellons (https://nullprogram.com/blog/2018/07/31/). Units that are not dropped are
 scaled by 1/(1 - rate) (inverted dropout), so that expected sums stay the same and inference needs no mask.
 
 Weight dropout (DropConnect, Wan et al., 2013; on recurrent weights Merity, Keskar and Socher, 2018) drops entries of W
 instead, the same ones at every step of an update, and so regularizes the recurrence without interrupting its memory.
-Its mask multiplies W before the forward pass and dW after the backward pass. It is that of (4) and (5), with::
+Its mask multiplies W before the forward pass and dW after the backward pass. It is computed by (4) and (5), with::
 
-    (6)  key as (2), of layer + 2^31               e = i m + j for entry (i, j) of W (G m, m)
+    (6)  key as in (2), for layer + 2^31            e = i m + j for entry (i, j) of W (G m, m)
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 K  size of the alphabet         T  sequence length
 m  hidden units                 B  batch size; a single sequence has no such axis
 
-The input of the first layer is a character, stored as its index and treated as one-hot; that of a higher layer is the
-hidden state (m,) of the layer below. NumPy stores a vector as a row, so A u is written ``u @ A.T``.
+The input of the first layer is a character, stored as its index and treated as one-hot; the input of a higher layer is
+the hidden state (m,) of the layer below. NumPy stores a vector as a row, so that A u is written ``u @ A.T``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def outer(da: Array, u: Array) -> Array:
 def add_outer(dU: Array, da: Array, x: Input) -> None:
     """Add the sum of da x' to `dU` in place.
 
-    A character adds its da to one column, so one that is read twice adds to its column twice.
+    A character adds its da to one column; a character that is read twice adds to its column twice.
     """
     if np.issubdtype(x.dtype, np.integer):
         np.add.at(dU.T, x, da)

@@ -2,7 +2,7 @@
 
 theta      one parameter array                 g       its gradient, clipped by norm in that mode
 n          number of the update, from 1        g_n     g, clipped by value in that mode
-eta        learning rate of this update        lambda  weight decay; of matrices, biases have none
+eta        learning rate of this update        lambda  weight decay of matrices; biases have none
 M          second moment: sum or running average of squared gradients
 N          first moment: momentum, or running average of gradients
 
@@ -11,19 +11,19 @@ N          first moment: momentum, or running average of gradients
     (1)  g <- g min(1, limit / (norm of all g + 1e-6))      by norm
     (2)  g_n <- min(max(g, -limit), limit)                  by value
     (3)  g <- g + lambda theta    g_n <- g_n + lambda theta             L2 penalty
-    (4)  theta <- theta - eta lambda theta                              decoupled, where the optimizer's entry says so
+    (4)  theta <- theta - eta lambda theta                              decoupled, if the optimizer's entry says so
 
-Then the step of the optimizer follows, see `elman.network.optimizers`. That of Muon for hidden matrices, W and, after
-the first layer, U, is momentum, orthogonalized by a Newton-Schulz iteration (Jordan and others, 2024). Each m x m
-block, that of one gate, by itself::
+Then the step of the optimizer follows, see `elman.network.optimizers`. Muon's step for hidden matrices, W and, after
+the first layer, U, is momentum, orthogonalized by a Newton-Schulz iteration (Jordan and others, 2024). It is applied
+to each m x m block, which belongs to one gate, separately::
 
     N <- mu N + (1 - mu) g_n                      X <- mu N + (1 - mu) g_n
     X <- X / (||X|| + 1e-7)                       the Frobenius norm; then three times
     X <- a X + (b A + c A A) X                    with A = X X'
     theta <- theta - eta 0.1 sqrt(m) X            M stays zero
 
-A step changes the output of a matrix by the same amount in every direction, also in those that few gradients have. Its
-size does not depend on that of the gradients; clipping only changes the weight of a gradient in the momentum. The
+A step changes the output of a matrix by the same amount in every direction, also in directions that few gradients have.
+Its size does not depend on the gradients' size; clipping only changes the weight of a gradient in the momentum. The
 factor 0.1 sqrt(m) makes the root mean square of a step's components about 0.1 eta, as small as a typical step of Adam,
 so that both kinds of parameters share a learning rate (Liu and others, 2025, with 0.2).
 
@@ -52,7 +52,7 @@ _NO_MOMENT = np.zeros(0)
 
 @dataclass(frozen=True)
 class Optimizer:
-    """How an update is made from gradients. The defaults are those of the reference experiment.
+    """How an update is made from gradients. The defaults are the settings of the reference experiment.
 
     It holds settings only: M, N and the average belong to the caller, who passes them to `update`.
 
@@ -91,7 +91,7 @@ class Optimizer:
         rates = np.full(updates, self.learning_rate)
         if self.warmup:
             rates *= np.minimum(1, n / self.warmup)
-        # n - 1, so that eta is not yet zero at the last update, which would otherwise change nothing.
+        # With n - 1, eta is not yet zero at the last update, which would otherwise change nothing.
         progress = np.clip((n - 1 - self.warmup) / max(1, self.last_update - self.warmup), 0, 1)
         if self.schedule == "cosine":
             rates *= self.final_lr_fraction + (1 - self.final_lr_fraction) * 0.5 * (1 + np.cos(np.pi * progress))
@@ -104,7 +104,7 @@ class Optimizer:
         return min(self.ema_decay, (1 + n) / (10 + n))
 
     def init(self, parameters: Mapping[str, Array]) -> tuple[Arrays, Arrays, Arrays]:
-        """Return M, N and the average as they are before the first update; empty where there is none."""
+        """Return M, N and the average before the first update; empty if there is none."""
         return (
             zeros_like(parameters) if "M" in self.spec.moments else {},
             zeros_like(parameters) if "N" in self.spec.moments else {},
@@ -141,10 +141,10 @@ class Optimizer:
 # --- Muon ---
 
 MOMENTUM = 0.95  # mu, the decay of the momentum
-NEWTON_SCHULZ_STEPS = 3  # of the usual five: more updates in the same time are worth more than what remains
+NEWTON_SCHULZ_STEPS = 3  # of the usual five: more updates in the same time are worth more than the other two
 NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a, b and c
 STEP_SCALE = 0.1  # root mean square of the components of a step, in learning rates
-NORM_EPSILON = 1e-7  # added to a norm, which is zero where there is no gradient
+NORM_EPSILON = 1e-7  # added to a norm, which is zero if there is no gradient
 
 
 def is_hidden_matrix(name: str) -> bool:
@@ -155,8 +155,8 @@ def is_hidden_matrix(name: str) -> bool:
 def muon_step(N: Array, g_n: Array) -> Array:
     """Update the momentum N (G m, m) of one parameter in place, from the clipped gradient g_n.
 
-    Returns the step that the learning rate multiplies: every block (m, m), that of one gate, is nearly a multiple of an
-    orthogonal matrix.
+    Returns the step that the learning rate multiplies: every block (m, m), which belongs to one gate, is nearly a
+    multiple of an orthogonal matrix.
     """
     m = g_n.shape[1]
     N += (1 - MOMENTUM) * (g_n - N)

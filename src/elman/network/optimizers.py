@@ -4,9 +4,9 @@ theta      one parameter array                 n          number of the update, 
 g          its gradient, clipped by norm       g_n        g, clipped by value in that mode
 M, N       second and first moment             eta        learning rate of this update
 
-A step changes M and N of one array in place, which are empty where the optimizer has none, and returns what eta
+A step changes M and N of one array in place, which are empty if the optimizer has none. It returns the term that eta
 multiplies, as numerator and denominator: theta <- theta - eta numerator / denominator. Apart from AdaGrad's two
-differences, the steps are as in PyTorch. `elman.network.optimizer` has what they share, (1) to (4).
+differences, the steps are as in PyTorch. `elman.network.optimizer` contains their common equations, (1) to (4).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EPSILON = 1e-8
 def adagrad(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
     """AdaGrad (Duchi, Hazan and Singer, 2011), as in the reference experiment.
 
-    The sum takes the gradient before clipping by value, and epsilon is inside the square root::
+    The sum uses the gradient before clipping by value, and epsilon is inside the square root::
 
         M <- M + g^2          theta <- theta - eta g_n / sqrt(M + 1e-8)
     """
@@ -79,11 +79,11 @@ def muon(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array)
 
 
 Recipe = Mapping[str, Any]
-"""The settings of a preset for a text; its learning rate is that of Adam."""
+"""The settings of a preset for a text; its learning rate is Adam's."""
 
 
 def _rate_of_muon(recipe: Recipe) -> float:
-    """Fitted to sweeps over layers, hidden units and batch size: ``benchmarks/NOTES.md``."""
+    """Return a rate fitted to sweeps over layers, hidden units and batch size: ``benchmarks/NOTES.md``."""
     rate = 0.03 * math.sqrt(2 / max(recipe["layers"], 2)) * min(1, (256 / recipe["hidden_size"]) ** 1.7)
     return float(f"{rate * (recipe['batch_size'] / 64) ** 0.25:.2g}")
 
@@ -93,16 +93,16 @@ class OptimizerSpec:
     """An optimizer."""
 
     name: str  # the value of ``--optimizer``, stored in every run
-    title: str  # how texts for people call it
-    step: Step  # its name is that of the step in the table of each engine, see `elman.engine_registry`
+    title: str  # its name in texts for people
+    step: Step  # its name selects the step in the table of each engine, see `elman.engine_registry`
     moments: str  # M, N or both
     default_rate: float  # learning rate for one sequence per update, as in the preset reference
     recipe_rate: Callable[[Recipe], float] = lambda recipe: float(recipe["learning_rate"])  # in the budget presets
     beta1: float = 0.9
     beta2: float = 0.999
-    beta1_help: str = ""  # what it is, for ``--help``; empty if the optimizer does not use it
+    beta1_help: str = ""  # what beta1 is, for ``--help``; empty if the optimizer does not use it
     beta2_help: str = ""
-    hidden_step: Step | None = None  # the step of hidden matrices, if it is another
+    hidden_step: Step | None = None  # the step of hidden matrices, if it is different
     decoupled: bool = False  # whether its weight decay is (4) in `elman.network.optimizer`
     decays_weights: bool = False  # whether the budget presets regularize by weight decay instead of dropout
 
@@ -116,7 +116,7 @@ class OptimizerSpec:
         return self.hidden_step if is_hidden and self.hidden_step else self.step
 
     def defaults(self) -> dict[str, float]:
-        """Return the settings that belong to this optimizer: another one's are not taken over."""
+        """Return the settings that belong to this optimizer; the settings of another one are not kept."""
         return {"learning_rate": self.default_rate, "beta1": self.beta1, "beta2": self.beta2}
 
 

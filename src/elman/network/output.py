@@ -15,10 +15,10 @@ B  batch size, an axis (T, B, …) that a single sequence does not have
 
 With a prior, the distribution q_t of an n-gram model (`elman.ngram.model`) whose matched length at t is j::
 
-    (1') o_t = V h_t + c + alpha_j log q_t         so p_t is proportional to q_t^alpha_j e^(V h_t + c)
+    (1') o_t = V h_t + c + alpha_j log q_t         so that p_t is proportional to q_t^alpha_j e^(V h_t + c)
     (6)  dalpha_j = sum_t g_t' log q_t             over the t whose matched length is j
 
-The counts are constants: a prior changes no other gradient. In a batch L is the mean over its B rows, so g_t is divided
+The counts are constants: a prior changes no other gradient. In a batch, L is the mean over its B rows, g_t is divided
 by B, and the sums in (5) and (6) run over the rows as well.
 """
 
@@ -41,7 +41,7 @@ def softmax(o: Array) -> Array:
 
 
 def log_softmax(o: Array) -> Array:
-    """Return log softmax(o) along the last axis; finite even where the probability rounds to zero."""
+    """Return log softmax(o) along the last axis; finite even if the probability rounds to zero."""
     o = o - o.max(axis=-1, keepdims=True)
     return np.asarray(o - np.log(np.exp(o).sum(axis=-1, keepdims=True)))
 
@@ -68,7 +68,7 @@ def at(y: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.integer], ...]:
 def losses(o: Array, y: NDArray[np.unsignedinteger]) -> Array:
     """Return -log p of every character of y (T,) or (T, B), in nats, given logits o (T, K) or (T, B, K).
 
-    Computed as log sum e^o - o[y]: the same number as (2) and (3), but finite where p rounds to zero.
+    It is computed as log sum e^o - o[y]: the same number as (2) and (3), but finite if p rounds to zero.
     """
     largest = o.max(axis=-1)
     log_sum = np.log(np.exp(o - largest[..., None]).sum(axis=-1)) + largest
@@ -76,7 +76,7 @@ def losses(o: Array, y: NDArray[np.unsignedinteger]) -> Array:
 
 
 def loss(o: Array, y: NDArray[np.unsignedinteger]) -> Any:
-    """Return L in nats: a float of logits o (T, K) and characters y (T,), or for a batch an array (B,), one per row."""
+    """Return L in nats: a float for logits o (T, K) and characters y (T,); for a batch an array (B,), one per row."""
     L = np.sum(losses(o, y), axis=0, dtype=np.float64)
     return L if L.ndim else float(L)
 

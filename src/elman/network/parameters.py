@@ -12,7 +12,7 @@ b           hidden bias                                    (G m,)
 d           gru only: the bias that the reset multiplies   (m,)
 V           hidden-to-output weights                       (K, m)
 c           output bias                                    (K,)
-alpha       weight of the n-gram prior, by matched length   (n + 1,), where there is a prior
+alpha       weight of the n-gram prior, by matched length   (n + 1,), if there is a prior
 ==========  =============================================  ================================
 
 U, W, b and d of layer l > 1 have l appended to their name: U2, W2, …. The m rows of each gate are contiguous; gates are
@@ -44,21 +44,21 @@ NAMES = ("U", "W", "V", "b", "c")
 """The parameters of the vanilla network."""
 
 INITIAL_ALPHA = 0.5
-"""Initial weight of an n-gram prior that takes part from the start, near the values it is trained to."""
+"""Initial weight of an n-gram prior that takes part from the start, near the values that training finds."""
 
 
 class Architecture(NamedTuple):
-    """Cell and sizes of a network, and what it is told of its text."""
+    """Cell and sizes of a network, and the properties of its text."""
 
     K: int
     m: int
     cell: str = "rnn"
     layers: int = 1
     context_length: int = 0
-    """n, the length of the longest context of the n-gram prior; 0 where there is none."""
+    """n, the length of the longest context of the n-gram prior; 0 if there is none."""
     reset_at: int | None = None
-    """The character before which the state is set to zeros: the line feed, if the text is one of independent lines. See
-    `elman.network.bptt`."""
+    """The character before which the state is set to zeros: the line feed, if the text consists of independent lines.
+    See `elman.network.bptt`."""
 
     @property
     def spec(self) -> CellSpec:
@@ -82,12 +82,12 @@ class Architecture(NamedTuple):
 
     @property
     def is_of_lines(self) -> bool:
-        """Whether its text is one of independent lines."""
+        """Whether its text consists of independent lines."""
         return self.reset_at is not None
 
     @property
     def ngram_spec(self) -> NgramSpec:
-        """What its prior counts."""
+        """The strings that its prior counts."""
         return NgramSpec(self.K, self.context_length, self.reset_at)
 
     def for_lines(self, alphabet: Alphabet) -> Architecture:
@@ -99,7 +99,7 @@ class Architecture(NamedTuple):
         return None if self.reset_at is None else x == self.reset_at
 
     def zero_state(self, dtype: np.typing.DTypeLike, *batch: int) -> State:
-        """Return the state that has read nothing, of one sequence or with the axes `batch`."""
+        """Return the state of a network that has read nothing, for one sequence or with the axes `batch`."""
         return State(np.zeros((*batch, self.state_size), dtype), np.zeros((*batch, self.context_length), np.int32))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -157,11 +157,11 @@ class Parameters(Mapping[str, Array]):
         return self.with_arrays({name: function(array) for name, array in self.arrays.items()})
 
     def with_arrays(self, arrays: Arrays) -> Parameters:
-        """Return the same network with other arrays."""
+        """Return the same network with different arrays."""
         return replace(self, arrays=arrays)
 
     def switch_on_prior(self, alpha: float, scale: float) -> Parameters:
-        """Return the same network with its prior, which is off, on with weights `alpha`; its logits times `scale`."""
+        """Return the same network with its prior switched on with weights `alpha`, and its logits times `scale`."""
         scaled = {name: self[name] * self[name].dtype.type(scale) for name in ("V", "c")}
         return self.with_arrays({**self, **scaled, "alpha": np.full_like(self["alpha"], alpha)})
 
@@ -199,22 +199,22 @@ def initial_parameters(
     Parameters
     ----------
     net : Architecture
-        Its context length is the one of `ngrams`.
+        Its context length is the context length of `ngrams`.
     std : float
         Standard deviation of the weights.
     generator : RandomState
-        Source of randomness, advanced by this call. NumPy's legacy generator, because the reference experiment used
-        it: its weights are reproduced bit for bit.
+        Source of randomness, advanced by this call. It is NumPy's legacy generator because the reference experiment
+        used it: its weights are reproduced bit for bit.
     dtype : dtype
-        float32 or float64. Numbers are drawn in float64 and then rounded, so both start from the same weights.
+        float32 or float64. Numbers are drawn in float64 and then rounded, so that both start from the same weights.
     orthogonal : bool
         Whether every (m, m) block of W is a random orthogonal matrix, which preserves the norm of a state (Saxe,
         McClelland and Ganguli, 2014). The standard deviation of V, and of U above the first layer, is then 1/sqrt(m),
-        as they read m units.
+        because they read m units.
     ngrams : NgramModel, optional
-        That of the prior.
+        The n-gram model of the prior.
     alpha : float
-        Its initial weight at every matched length; 0 for a prior that is off at first.
+        The prior's initial weight at every matched length; 0 for a prior that is off at first.
     """
     net = net._replace(context_length=0 if ngrams is None else ngrams.context_length)
     m, keep_gate, parameters = net.m, net.spec.keep_gate, Arrays()
@@ -237,7 +237,7 @@ def initial_parameters(
 def _orthogonal(normal: Array) -> Array:
     """Return the orthogonal QR factor of every (m, m) block of a matrix (G m, m) of normal numbers.
 
-    QR leaves the sign of every column open. With a positive diagonal of R the factor is distributed uniformly over all
+    QR leaves the sign of every column open. With a positive diagonal of R, the factor is distributed uniformly over all
     orthogonal matrices (Mezzadri, 2007).
     """
     m = normal.shape[1]
@@ -252,7 +252,7 @@ def zeros_like(parameters: Mapping[str, Array]) -> Arrays:
 
 
 def summarize(parameters: Parameters) -> dict[str, object]:
-    """Return what a network is, for a table."""
+    """Return a description of a network, for a table."""
     network, ngrams = parameters.architecture, parameters.ngrams
     return {
         "cell": network.cell,

@@ -3,8 +3,8 @@
 K  size of the alphabet
 
 Temperature is applied first. The filters then exclude unlikely characters, one after the other, in the order of the
-fields of `SamplingParams`; what remains is renormalized. A character is sampled by inverting the cumulative
-distribution at a number uniform in [0, 1).
+fields of `SamplingParams`; the remaining probabilities are renormalized. A character is sampled by inverting the
+cumulative distribution at a number uniform in [0, 1).
 
 A field of `SamplingParams` is an option of ``elman sample``, a keyword argument of `elman.Model.sample`, an argument of
 HTTP requests and an input of the playground's form; all of them get its help, range and default from here. Where a
@@ -32,32 +32,32 @@ Probabilities = NDArray[np.float64]
 Filter = Callable[[Probabilities, Any], None]
 """Excludes characters: sets their probabilities to 0.
 
-Its arguments are the probabilities (K,) in descending order, equal ones in the order of the alphabet, without those
-that filters before it exclude, which are 0, and the value of its option. It does not renormalize. The compiled engine
-compiles it: it calls what Numba has of NumPy.
+Its arguments are the probabilities (K,) in descending order and the value of its option. Equal probabilities are in the
+order of the alphabet; characters that earlier filters excluded have probability 0. A filter does not renormalize. The
+compiled engine compiles it, so that it may only call NumPy functions that Numba supports.
 """
 
 
 def filter_top_k(p: Probabilities, top_k: int) -> None:
-    """Keep the first `top_k`."""
+    """Keep the first `top_k` characters."""
     p[top_k:] = 0
 
 
 def filter_top_p(p: Probabilities, top_p: float) -> None:
-    """Keep the first until their sum reaches `top_p` (Holtzman et al., 2020)."""
+    """Keep the first characters until their sum reaches `top_p` (Holtzman et al., 2020)."""
     p[np.searchsorted(np.cumsum(p), top_p) + 1 :] = 0
 
 
 def filter_min_p(p: Probabilities, min_p: float) -> None:
-    """Exclude those below `min_p` times the largest (Nguyen et al., 2024)."""
+    """Exclude characters below `min_p` times the largest probability (Nguyen et al., 2024)."""
     p[p < min_p * p.max()] = 0
 
 
 def filter_typical_p(p: Probabilities, typical_p: float) -> None:
-    """Keep those whose surprisal is nearest to the entropy until their sum reaches `typical_p` of the sum of all.
+    """Keep the characters whose surprisal is nearest to the entropy until their sum reaches `typical_p` of the total.
 
     Locally typical sampling (Meister et al., 2023). Distances are compared in units of 1e-6 nats, so that rounding does
-    not decide; among equal ones the more probable character comes first.
+    not decide; among equal distances the more probable character comes first.
     """
     kept = np.flatnonzero(p)
     q = p[kept] / p.sum()
@@ -70,7 +70,7 @@ def filter_typical_p(p: Probabilities, typical_p: float) -> None:
 
 @dataclass(frozen=True)
 class SamplingOption:
-    """What is known of a field of `SamplingParams`."""
+    """The description of a field of `SamplingParams`."""
 
     name: str
     type: type[int] | type[float]
@@ -78,17 +78,17 @@ class SamplingOption:
     help: str
     label: str  # of its input in a form
     example: float  # has an effect on most distributions, for the comparison of engines
-    usual: float | None = None  # where a text is generated for a person; the default if it is None
-    filter: Filter | None = None  # temperature and the weight of the prior have none
+    usual: float | None = None  # the value when a text is generated for a person; the default if it is None
+    filter: Filter | None = None  # None for temperature and the weight of the prior
     minimum: float = 0
-    maximum: float = inf  # infinity is never part of the range; of an integer `MAX_INT`
+    maximum: float = inf  # infinity is never part of the range; `MAX_INT` for an integer
     exclusive: bool = False  # whether the range excludes `minimum`, except in HTTP requests: OpenAI allows a top_p of 0
     request_limit: float = inf  # a lower maximum in HTTP requests and in the form
     step: float = 1  # of its input in a form
 
     @property
     def start(self) -> float:
-        """The value where a text is generated for a person; HTTP requests have the default."""
+        """The value when a text is generated for a person; HTTP requests have the default."""
         return self.default if self.usual is None else self.usual
 
     @property
@@ -124,7 +124,7 @@ def _option(default: float, help: str, **description: Any) -> Any:
 class SamplingParams:
     """How a character is sampled from logits. The defaults sample from the model's own distribution.
 
-    The fields with a filter are applied in this order. `ngram_weight` takes part in the logits, see
+    The fields with a filter are applied in this order. `ngram_weight` enters the logits, see
     `elman.network.output`.
 
     Examples
@@ -183,7 +183,7 @@ class SamplingParams:
         """Return the first character whose cumulative probability exceeds `uniform`, a number in [0, 1)."""
         cumulative = np.cumsum(self.probabilities(o))
         index = np.searchsorted(cumulative, uniform * cumulative[-1], "right")
-        return int(min(index, len(o) - 1))  # out of range only where a logit is NaN
+        return int(min(index, len(o) - 1))  # out of range only if a logit is NaN
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -208,14 +208,14 @@ def list_sampling_options() -> tuple[SamplingOption, ...]:
 
 
 def create_sampling_params(options: Mapping[str, Any]) -> SamplingParams:
-    """Return the sampling parameters of these options; what is not passed is as a person wants it.
+    """Return the sampling parameters of these options; options that are not passed have the values for a person.
 
     Raises
     ------
     ElmanError
-        If one is out of its range.
+        If a value is out of its range.
     TypeError
-        If there is none of that name.
+        If there is no option of that name.
     """
     for name in options:
         if name not in SamplingOptions.__annotations__:

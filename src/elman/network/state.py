@@ -1,4 +1,4 @@
-"""The state of a network: all that the next characters depend on; and its n-gram prior, which reads with it.
+"""The state of a network, on which the next characters depend, and its n-gram prior, which reads with the state.
 
 B  sequences, an axis that a single sequence does not have; arrays of every step have T before it
 S  size of the recurrent part, see `Architecture.state_size`        n  context length of the prior
@@ -19,18 +19,18 @@ from elman.ngram.model import Ints, NgramModel, read
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What sequences have read.
+    """The result of reading sequences.
 
-    An engine returns a new state for what it reads. The exception is counts that grow: all states that
-    follow from the same start have the same counts, so such a state can be read from once.
+    An engine returns a new state when it reads. Counts that grow are the exception: all states that follow from the
+    same start share their counts, so that a state with counts can be read from only once.
     """
 
     recurrent: Array
     """For every layer, from the first to the last, h (m) and, for lstm, then the cell state s (m): (…, S)."""
     history: NDArray[np.int32]
-    """The last n characters read, each as its index + 1, the latest last; 0 where there is none: (…, n)."""
+    """The last n characters read, each as its index + 1, the latest last; 0 if there is none: (…, n)."""
     counts: NgramModel | None = None
-    """The n-gram model that counts what is read, in place of the network's."""
+    """The n-gram model that counts the characters read, in place of the network's."""
 
     def __len__(self) -> int:
         """Return the length of the first axis."""
@@ -38,18 +38,18 @@ class State:
 
     @property
     def grows(self) -> bool:
-        """Whether what is read is counted."""
+        """Whether the characters read are counted."""
         return self.counts is not None and self.counts.grows
 
     def _map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> State:
         return replace(self, recurrent=function(self.recurrent), history=function(self.history))
 
     def select(self, rows: Any) -> State:
-        """Return the states of some rows, a slice or a list that may repeat one; of an index, a single sequence's."""
+        """Return the states of some rows, a slice or a list that may repeat one; for an index, a single state."""
         return self._map(lambda array: array[rows])
 
     def set_rows(self, rows: Any, other: State) -> None:
-        """Replace the states of some rows, in place, by others; the counts stay."""
+        """Replace the states of some rows by others, in place; the counts stay."""
         self.recurrent[rows], self.history[rows] = other.recurrent, other.history
 
     def tile(self, B: int) -> State:
@@ -57,11 +57,11 @@ class State:
         return self.reshape(1).select(np.zeros(B, np.intp))
 
     def reshape(self, *batch: int) -> State:
-        """Return the same states with other axes before the last one of each array."""
+        """Return the same states with the axes `batch` before the last one of each array."""
         return self._map(lambda array: array.reshape(*batch, array.shape[-1]))
 
     def reset(self) -> State:
-        """Return the states of sequences that have read nothing; what was counted stays counted."""
+        """Return the states of sequences that have read nothing; the counts stay."""
         return self._map(np.zeros_like)
 
     def with_recurrent(self, recurrent: Array) -> State:
@@ -69,15 +69,15 @@ class State:
         return replace(self, recurrent=recurrent)
 
     def forget_history(self) -> State:
-        """Return the recurrent part alone, as of a text that has just begun: what is saved contains no text."""
+        """Return the recurrent part with an empty history, as of a text that has just begun: no text is saved."""
         return State(self.recurrent, np.zeros_like(self.history))
 
     def count(self, ngrams: NgramModel | None) -> State:
-        """Return the state with an n-gram model, if there is one, that counts from now on what is read."""
+        """Return the state with an n-gram model, if there is one, that counts the characters read from now on."""
         return self if ngrams is None else replace(self, counts=ngrams.continued())
 
     def freeze(self) -> State:
-        """Return the state with the counts as they are, to which nothing is added."""
+        """Return the state with the present counts, to which nothing is added."""
         return self if self.counts is None else replace(self, counts=self.counts.frozen())
 
 
@@ -87,14 +87,14 @@ def stack_states(states: Sequence[State]) -> State:
     return State(recurrent, history, states[0].counts)
 
 
-# --- The n-gram prior: whether there is one, whether it is on, and what it adds to the logits ---
+# --- The n-gram prior: whether there is one, whether it is on, and the term that it adds to the logits ---
 
 TRAINED_UPDATES = 300
 """Updates after which the logits of a network are of some use beside a prior that it was not trained with."""
 
 
 class PriorValues(NamedTuple):
-    """What the n-gram prior says of the characters that follow each step."""
+    """The predictions of the n-gram prior for the characters that follow each step."""
 
     log_q: Array
     """Shape (T, K) or (T, B, K)."""
@@ -134,9 +134,9 @@ class Prior(NamedTuple):
     def read(
         self, state: State, x: NDArray[Any], folds: Ints | None = None
     ) -> tuple[PriorValues | None, NDArray[np.int32]]:
-        """Read x (T,) or (T, B): return what the prior says after every character, if it is on, and the history then.
+        """Read x (T,) or (T, B): return the predictions of a prior that is on after every character, and the history.
 
-        `folds` are those of the targets, whose counts are left out.
+        `folds` are the folds of the targets, whose counts are left out.
         """
         model = self.model_of(state)
         if model is None:
@@ -150,9 +150,9 @@ class Prior(NamedTuple):
 
 
 def untrained_weights(update: int) -> tuple[float, float]:
-    """Return alpha, and the factor on the network's logits, of a network that was trained without its prior.
+    """Return alpha, and the factor on the network's logits, for a network that was trained without its prior.
 
-    Before the first update these are the counts alone; ``benchmarks/NOTES.md`` has the losses with other values.
+    Before the first update, the result is the counts alone; ``benchmarks/NOTES.md`` has the losses with other values.
     """
     progress = min(1.0, update / TRAINED_UPDATES)
     return 1 - 0.2 * progress, 0.25 * progress

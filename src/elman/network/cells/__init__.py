@@ -1,7 +1,7 @@
 """The recurrent cells: one module with the equations and the entry of each, and the registry, which imports them.
 
-Imports no NumPy, so that the command line can list the cells at once. What an engine or a format has of a cell, it says
-itself, see `elman.engine_registry` and `elman.formats`.
+Imports no NumPy, so that the command line can list the cells at once. Engines and formats declare their own part of a
+cell, see `elman.engine_registry` and `elman.formats`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Cell(Protocol):
         ...
 
     def backward(self, parameters: Arrays, x: Input, states: Array, dh_out: Array, /) -> tuple[Arrays, Array, Array]:
-        """Return the parameters' gradients, that of the initial state, and dL/d of U x_t."""
+        """Return the gradients of the parameters and of the initial state, and dL/d of U x_t."""
         ...
 
 
 class StateVector(NamedTuple):
-    """One vector (m,) of the state of a layer."""
+    """One vector (m,) of a layer's state."""
 
     symbol: str
     """Its symbol in the equations."""
@@ -55,15 +55,15 @@ class CellSpec:
     title: str  # for people, as in the middle of a sentence
     label: str  # of its equations in the pages that derive them: **GRU (1) to (3).**
     gates: tuple[str, ...]  # each a block of m rows of U, W and b, in this order
-    module: str  # with its `Cell.forward` and `Cell.backward` in NumPy
+    module: str  # contains its `Cell.forward` and `Cell.backward` in NumPy
     state: tuple[StateVector, ...] = (HIDDEN_STATE,)  # of a layer; the first is h, the output
     extra_biases: tuple[str, ...] = ()  # names, one letter each, of biases (m,) besides b
     has_W: bool = True  # whether its gates read the previous state by a recurrent matrix W
-    keep_gate: int | None = None  # the gate that keeps the state where it is open: its bias begins at 1
+    keep_gate: int | None = None  # the gate that keeps the state when it is open: its bias begins at 1
 
     @property
     def functions(self) -> Cell:
-        """The functions of `module`."""
+        """The functions in `module`."""
         return _import_cell(self.module)
 
     @property
@@ -80,7 +80,7 @@ def _import_cell(module: str) -> Cell:
 CELLS = Registry[CellSpec](
     "elman.cells", {each.name: f"{__name__}.{each.name}:SPEC" for each in iter_modules(__path__)}
 )
-"""Cells by name: the module of that name in this package has the entry of each."""
+"""Cells by name; the entry of each is in the module of that name in this package."""
 
 
 def cell_help() -> str:

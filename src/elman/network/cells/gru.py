@@ -3,10 +3,10 @@
 K  size of the alphabet         T  sequence length (characters in one window)
 m  hidden units                 t  1 … T in the equations; the loops count from 0
 
-This is the variant that applies the reset gate *after* the recurrent product, r * (W h + d): that of cuDNN, PyTorch and
+This is the variant that applies the reset gate *after* the recurrent product, r * (W h + d), as in cuDNN, PyTorch and
 ONNX (`linear_before_reset`). The original paper applies it before the product, W (r * h).
 
-Forward, for every t, where U_r, U_z, U_n are the blocks of m rows of U, and likewise for W and b::
+Forward, for every t, where U_r, U_z, U_n are the blocks of m rows of U, with the same names for W and b::
 
     (1)  r_t = sigmoid(U_r x_t + W_r h_{t-1} + b_r)            reset gate
     (2)  z_t = sigmoid(U_z x_t + W_z h_{t-1} + b_z)            update gate: the fraction of the old state kept
@@ -17,7 +17,7 @@ Forward, for every t, where U_r, U_z, U_n are the blocks of m rows of U, and lik
 Backward, from the last t to the first; a_r, a_z and a_n are the arguments of sigmoid and tanh::
 
     (6)   dh_t = dL/dh_t|out + dL/dh_t|next                    the second term is zero at the last t
-    (7)   da_n = (1 - n^2) * (1 - z) * dh                      symbols without an index are those of step t
+    (7)   da_n = (1 - n^2) * (1 - z) * dh                      symbols without an index belong to step t
     (8)   da_r = r (1 - r) * q * da_n       dq = r * da_n
     (9)   da_z = z (1 - z) * (h_{t-1} - n) * dh
     (10)  dL/dh_{t-1}|next = z * dh + W_r' da_r + W_z' da_z + W_n' dq
@@ -26,7 +26,7 @@ Backward, from the last t to the first; a_r, a_z and a_n are the arguments of si
     (13)  dh_0 = dL/dh_0|next
 
 Only the states are stored for the backward pass, which recomputes the gates: once all states are known, (1) to (4) of
-the whole window take one product. Rows and batches are as in `rnn.py`. `docs/explanation/cells.md` explains them.
+the whole window need one product. Rows and batches are as in `rnn.py`. `docs/explanation/cells.md` explains them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def gates(parameters: Arrays, h: Array, Ux: Array) -> tuple[Array, Array, Array,
 
 
 def forward(parameters: Arrays, h0: Array, x: Input) -> Array:
-    """Return all hidden states of a window; the shapes but those of the parameters are as in `rnn.py`.
+    """Return all hidden states of a window; the shapes are as in `rnn.py`, except for the parameters.
 
     The parameters are U (3 m, K), W (3 m, m), b (3 m,), their rows in the order r, z, n; d (m,).
     """
@@ -65,7 +65,7 @@ def forward(parameters: Arrays, h0: Array, x: Input) -> Array:
 
 
 def backward(parameters: Arrays, x: Input, h: Array, dh_out: Array) -> tuple[Arrays, Array, Array]:
-    """Return the gradients of U, W, b and d, that of the initial state, and da (T, 3 m) or (T, B, 3 m).
+    """Return the gradients of U, W, b, d and the initial state, and da (T, 3 m) or (T, B, 3 m).
 
     See `elman.network.cells.rnn.backward`.
     """

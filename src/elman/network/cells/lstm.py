@@ -11,17 +11,17 @@ Forward, for every t, where a_i, a_f, a_g, a_o are the blocks of m components of
     (3)  s_t = f_t * s_{t-1} + i_t * g_t                               cell state
     (4)  h_t = o_t * tanh(s_t)
 
-Backward, from the last t to the first; symbols without an index are those of step t::
+Backward, from the last t to the first; symbols without an index belong to step t::
 
     (5)   dh_t = dL/dh_t|out + W' da_{t+1}                             the second term is zero at the last t
-    (6)   ds_t = (1 - tanh(s)^2) * o * dh_t + f_{t+1} * ds_{t+1}       likewise
+    (6)   ds_t = (1 - tanh(s)^2) * o * dh_t + f_{t+1} * ds_{t+1}       the second term is zero at the last t
     (7)   da_i = i (1 - i) * g * ds        da_f = f (1 - f) * s_{t-1} * ds
           da_g = (1 - g^2) * i * ds        da_o = o (1 - o) * tanh(s) * dh
     (8)   dW = sum_t da_t h_{t-1}'         dU = sum_t da_t x_t'        db = sum_t da_t
     (9)   dh_0 = W' da_1                   ds_0 = f_1 * ds_1
 
 Here g is the candidate and o a gate, not the output layer's gradient and logits. Only the states are stored for the
-backward pass, which recomputes the gates: once all states are known, (1) and (2) of the whole window take one product.
+backward pass, which recomputes the gates: once all states are known, (1) and (2) of the whole window need one product.
 Rows and batches are as in `rnn.py`; a row of the states holds h and then s, 2 m numbers. `docs/explanation/cells.md`
 explains the equations.
 """
@@ -63,7 +63,7 @@ def forward(parameters: Arrays, state0: Array, x: Input) -> Array:
 
 
 def backward(parameters: Arrays, x: Input, states: Array, dh_out: Array) -> tuple[Arrays, Array, Array]:
-    """Return the gradients of U, W and b, those of h_0 and s_0 in one array, and da (T, 4 m) or (T, B, 4 m).
+    """Return the gradients of U, W and b, of h_0 and s_0 in one array, and da (T, 4 m) or (T, B, 4 m).
 
     See `elman.network.cells.rnn.backward`.
     """

@@ -13,9 +13,9 @@ Backward, from the last t to the first, with dL/dh_t|out, the part of dL/dh_t th
     (3)  dh_t = dL/dh_t|out + W' da_{t+1}          the second term is zero at the last t
     (4)  da_t = (1 - h_t^2) * dh_t
     (5)  dW = sum_t da_t h_{t-1}'    dU = sum_t da_t x_t'    db = sum_t da_t
-    (6)  dh_0 = W' da_1                            of the initial state
+    (6)  dh_0 = W' da_1                            gradient of the initial state
 
-x_t is one-hot, so U x_t is a column of U, and da_t x_t' adds da_t to a column of dU. The state array ``h`` has
+x_t is one-hot. Therefore U x_t is a column of U, and da_t x_t' adds da_t to a column of dU. The state array ``h`` has
 T + 1 rows: ``h[0]`` is the initial state, and ``h[t + 1]`` is the state after step t.
 `docs/explanation/bptt.md` derives each line.
 
@@ -60,7 +60,7 @@ def forward(parameters: Arrays, h0: Array, x: Input) -> Array:
 
 
 def backward(parameters: Arrays, x: Input, h: Array, dh_out: Array) -> tuple[Arrays, Array, Array]:
-    """Return the gradients of U, W and b, that of the initial state, and da.
+    """Return the gradients of U, W, b and the initial state, and da.
 
     Parameters
     ----------
