@@ -1,10 +1,10 @@
-"""The decorators of every kernel: Numba compiles it or, where Numba is not installed, the interpreter runs it.
+"""The decorators of every kernel: Numba compiles it or, if Numba is not installed, the interpreter runs it.
 
-Kernels of which the interpreter computes the same numbers are those without intrinsics and threads: the n-gram model
-and everything in `elman.apps.compress`. The compiled engine requires Numba.
+The interpreter computes the same numbers with kernels without intrinsics and threads: the n-gram model and everything
+in `elman.apps.compress`. The compiled engine requires Numba.
 
-Where Numba is of a version whose private names are known, `elman.jit.runtime` stores and calls kernels; in plain mode,
-`elman.jit.plain` defines the same names by its public functions.
+If the private names of the installed version of Numba are known, `elman.jit.runtime` stores and calls kernels; in plain
+mode, `elman.jit.plain` defines the same names by Numba's public functions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COMPILES = NUMBA_INSTALLED and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", 
 
 def find_unknown_version() -> str:
     """Return which package is newer than `NEWEST`, or has a version that cannot be read; empty if none is."""
-    from elman.jit.processor import version_file  # which imports llvmlite
+    from elman.jit.processor import version_file  # it imports llvmlite
 
     for package, newest in NEWEST.items():
         version = re.search(rb"""version\w*"?(?: =|:) ["'](\d+)\.(\d+)""", version_file(package))
@@ -40,15 +40,15 @@ def find_unknown_version() -> str:
 
 
 def find_changed_name() -> str:
-    """Return what fails if a small kernel is compiled with Numba's private names; empty if nothing does.
+    """Return the error if a small kernel cannot be compiled with Numba's private names; empty if it can.
 
-    What was compiled is in the cache, so this is done once for these versions.
+    The compiled kernel is in the cache, so that this is done once for these versions.
     """
     try:
         from elman.jit.probe import compile_probe
 
         compile_probe()
-    except Exception as error:  # whatever a changed name leads to
+    except Exception as error:  # a changed name may lead to any exception
         return f"Numba's private names have changed ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
     return ""
 
@@ -91,16 +91,16 @@ elif PLAIN:
 
 
 def bind(function: Callable[..., Any], *arguments: object) -> Callable[..., Any]:
-    """Return a kernel with its first arguments, which are then packed once: for each array that saves a microsecond."""
+    """Return a kernel with its first arguments packed once, which saves a microsecond for each array."""
     return partial(function, *((pack(*arguments),) if COMPILES and not PLAIN else arguments))
 
 
 # --- The decorators ---
 
 FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
-"""Rewrites LLVM may make: all that change only the last bits of a rounding.
+"""Rewrites that LLVM may make: the ones that change only the last bits of a rounding.
 
-`nnan` and `ninf` are left out: they would let it assume that no NaN and no infinity exists, and training must
+`nnan` and `ninf` are left out: they would let LLVM assume that no NaN and no infinity exists, and training must
 notice both.
 """
 
@@ -108,11 +108,11 @@ notice both.
 def compiled(*, allocates: bool = False, linked: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return the decorator that compiles a function with `options` and the options that all kernels share.
 
-    A kernel that creates arrays `allocates`, one whose code becomes a part of its callers is `linked`, see
+    A kernel that creates arrays `allocates`; a kernel whose code becomes a part of its callers is `linked`, see
     `elman.jit.compiler.make_dispatcher`.
 
-    Without the option fastmath, Numba would compile a function that is called by a kernel with the fastmath of that
-    kernel, if it is compiled there first, so it is always set.
+    The option fastmath is always set. Without it, Numba would compile a function with the fastmath of the kernel that
+    calls it, if it is compiled there first.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,12 +129,12 @@ exact_step = compiled(inline="always")
 kernel = compiled(fastmath=FASTMATH)
 
 linked_kernel = compiled(fastmath=FASTMATH, linked=True)
-"""For a short function that LLVM shall inline. It rounds nothing: the last bits could differ between the copies."""
+"""For a short function that LLVM should inline. It must not round: the last bits could differ between the copies."""
 
 allocating_kernel = compiled(fastmath=FASTMATH, allocates=True)
-"""For a kernel that creates arrays, which takes longer to call and to compile."""
+"""For a kernel that creates arrays, which is slower to call and to compile."""
 
 inlined = compiled(fastmath=FASTMATH, inline="always")
-"""For the steps of a kernel, as a call copies every field of every array it passes. A step that is long, such as a
+"""For the steps of a kernel, because a call copies every field of every array it passes. A step that is long, such as a
 matrix product, is a `kernel`: it is compiled once for all its callers.
 """

@@ -1,4 +1,4 @@
-"""The compiled kernels that are stored, each in a file for its types of arguments and the processor."""
+"""The stored compiled kernels, each in a file for its types of arguments and the processor."""
 
 import ast
 import hashlib
@@ -38,15 +38,15 @@ def _read_module(module: str) -> tuple[bytes, frozenset[str]]:
     for package, members in _IMPORT.findall(source):
         found, imported = package.decode(), re.findall(r"\w+", members.decode())
         names |= {found, *(f"{found}.{member}" for member in imported)}
-        if found in sys.modules and found.startswith("elman"):  # by its front it may offer what others define
+        if found in sys.modules and found.startswith("elman"):  # a package may offer names that others define
             names |= {list_front(found).get(member, found) for member in imported}
     return source, frozenset(names & sys.modules.keys())
 
 
 def read_sources(module: str) -> dict[str, bytes]:
-    """Return, by module, what the kernels of a module are compiled from: its source, and that of what it imports.
+    """Return, by module, the sources that the kernels of a module are compiled from: its own and those it imports.
 
-    Of other packages than its own and Elman nothing is included.
+    Only modules of its own package and of Elman are included.
     """
     packages, sources, added = {"elman", module.partition(".")[0]}, dict[str, bytes](), {module}
     while added:
@@ -58,7 +58,7 @@ def read_sources(module: str) -> dict[str, bytes]:
 
 
 def digest_sources(sources: Mapping[str, bytes]) -> str:
-    """Return the digest of the code of modules: without comments and docstrings, wherever it is in its file.
+    """Return the digest of the code of modules, which does not depend on comments, docstrings and positions.
 
     It includes whether the system allows AMX.
     """
@@ -90,9 +90,9 @@ def _walk(code: CodeType) -> Iterator[CodeType]:
 
 
 def _describe(code: CodeType) -> tuple[Any, ...]:
-    """Return what code does, without where it is."""
+    """Return a description of code that does not contain its position."""
     constants = [
-        sorted(map(repr, each)) if isinstance(each, frozenset) else each  # whose order differs between processes
+        sorted(map(repr, each)) if isinstance(each, frozenset) else each  # its order differs between processes
         for each in code.co_consts
         if not isinstance(each, CodeType)
     ]
@@ -110,9 +110,9 @@ def _describe(code: CodeType) -> tuple[Any, ...]:
 
 @cache
 def find_digest(module: str) -> str | None:
-    """Return the digest of what the kernels of a module are compiled from; None if they cannot be stored.
+    """Return the digest of the sources of the kernels of a module; None if the kernels cannot be stored.
 
-    It is stored for these very sources, as compiling all of them takes a while.
+    The digest is stored for exactly these sources, because compiling all of them takes a while.
     """
     sources = read_sources(module)
     digest = hashlib.sha256(bytes([HAS_AMX]))
@@ -134,7 +134,7 @@ def find_digest(module: str) -> str | None:
     return found
 
 
-@cache  # for the first module only
+@cache  # warns for the first module only
 def _warn_of_cache() -> None:
     variable = "NUMBA_CACHE_DIR" if os.environ.get("NUMBA_CACHE_DIR") else "ELMAN_CACHE"
     warnings.warn(
@@ -150,9 +150,9 @@ _VERSIONS = [platform.python_version(), version_file("numba"), llvmlite.__versio
 
 
 def _kernel_folder(digest: str) -> Path:
-    """The folder for what depends on the sources with a digest; the package's own may be read-only.
+    """Return the folder for files that depend on the sources with a digest; the package's own may be read-only.
 
-    Environments with the same versions share it, and those with others have their own.
+    Environments share a folder if they have the same versions of these packages.
     """
     return kernel_dir() / f"kernels-{hashlib.sha256(repr([digest, *_VERSIONS]).encode()).hexdigest()[:16]}"
 
@@ -164,12 +164,12 @@ class StoredKernel(NamedTuple):
     kinds: tuple[str, ...]
     processor: str
     called: list[tuple[str, tuple[str, ...]]]  # the kernels it calls, which the linker finds by their symbols
-    external: list[str]  # the symbols of everything else that it calls
+    external: list[str]  # the symbols of all other functions that it calls
     symbol: str
-    entry: str  # the symbol of what Python calls
+    entry: str  # the symbol of the function that Python calls
     result: str  # the type of the result
     code: bytes
-    numba: bytes  # what Numba knows about it besides, as Numba serializes it
+    numba: bytes  # everything else that Numba knows about it, as Numba serializes it
 
 
 _NUMBA_OPTIONS = [os.environ.get(f"NUMBA_{name}") for name in ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "OPT")]
@@ -181,11 +181,11 @@ PROCESSOR = repr(
         _NUMBA_OPTIONS,
     ]
 )
-"""What the code of all kernels depends on besides their sources."""
+"""The properties of the machine on which the code of all kernels depends, besides their sources."""
 
 
 def kernel_path(name: str, kinds: Sequence[str]) -> Path | None:
-    """Return where a kernel, by the names of its module and itself, is stored, or None if it cannot be."""
+    """Return where a kernel, given by the names of its module and itself, is stored; None if it cannot be stored."""
     module, _, function = name.partition(":")
     digest = find_digest(module) if module != "__main__" else None  # another process could not import it
     if digest is None:
@@ -195,7 +195,7 @@ def kernel_path(name: str, kinds: Sequence[str]) -> Path | None:
 
 
 def load_kernel(name: str, kinds: tuple[str, ...]) -> StoredKernel | None:
-    """Return what is stored of a kernel for these types of arguments, if anything is."""
+    """Return the stored kernel for these types of arguments; None if there is none."""
     path = kernel_path(name, kinds)
     if path is None:
         return None
@@ -208,7 +208,7 @@ def load_kernel(name: str, kinds: tuple[str, ...]) -> StoredKernel | None:
     except (OSError, ValueError, LookupError, TypeError):  # the file is missing or damaged
         return None
     stored = stored._replace(kinds=tuple(stored.kinds))
-    is_intact = hashlib.sha256(parts).hexdigest() == digest  # LLVM ends the process that loads other code
+    is_intact = hashlib.sha256(parts).hexdigest() == digest  # LLVM ends the process if it loads damaged code
     return stored if is_intact and stored[:3] == (name, kinds, PROCESSOR) else None
 
 

@@ -1,4 +1,4 @@
-"""Numba: how it compiles a kernel, what is stored of it, and how Python's arguments become those of its code."""
+"""Compilation by Numba: how a kernel is compiled and stored, and how Python's arguments become its arguments."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from elman.compilation import COMPILATION
 from elman.jit.cache import PROCESSOR, StoredKernel, load_kernel, store_kernel
 from elman.jit.lowering import KernelCompiler, entry_name
 
-Kernel = Any  # that of `elman.jit.runtime`, which imports this module
+Kernel = Any  # `elman.jit.runtime.Kernel`; that module imports this one
 
 njit: Any = numba_njit
-"""Compiles functions; `_nrt`, whether they count references, is not among the options that it declares."""
+"""Compiles functions; the option `_nrt`, whether they count references, is missing in its declaration."""
 
 _types: Any = types  # these have no annotations
 _overload: Any = overload
@@ -33,7 +33,7 @@ _serialize: Any = serialize
 
 
 def describe_type(kind: Any) -> str:
-    """Return one of Numba's types as `elman.jit.runtime.pack` describes that of a value."""
+    """Return the description of one of Numba's types, as `elman.jit.runtime.pack` describes the type of a value."""
     if isinstance(kind, _types.Array):
         return repr(f"{_name(kind.dtype)} {kind.ndim}{kind.layout}{'' if kind.mutable else 'r'}")
     if isinstance(kind, _types.BaseTuple):
@@ -77,13 +77,13 @@ def add_overloads(overloads: list[tuple[Any, dict[str, Any], Any]]) -> None:
 
 
 class _Stored:
-    """Where Numba looks for the code of a kernel before it compiles one, and stores it then."""
+    """Numba looks here for the code of a kernel before it compiles one, and stores it here afterwards."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
 
     def load_overload(self, signature: Any, context: Any) -> Any:
-        """Return what is stored, after that of the kernels it calls."""
+        """Return the stored kernel, after loading the kernels it calls."""
         stored = load_kernel(self.kernel.name, tuple(map(describe_type, signature)))
         if stored is None:
             return None
@@ -94,40 +94,40 @@ class _Stored:
         return _Result._rebuild(context, (name, "object", (stored.code, bitcode)), *rest)
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Store what Numba has compiled."""
+        """Store a kernel that Numba has compiled."""
         stored = _describe_result(self.kernel, tuple(map(describe_type, signature)), result)
         (name, _, (code, bitcode)), *rest = result._reduce()
         store_kernel(stored._replace(code=code, numba=_serialize.dumps((name, bitcode, *rest))))
 
 
 def make_dispatcher(kernel: Kernel) -> Any:
-    """Return a function as compiled by Numba, with its options and those that all kernels share.
+    """Return a function as compiled by Numba, with its options and the options that all kernels share.
 
     Numba counts references to arrays by atomic operations, at each slice and each access to a field of a tuple: almost
-    half of the time of a small network's update. The caller of a kernel holds its arrays, so only what `allocates`
-    arrays of its own needs references; Numba refuses to compile anything else that does. Its interface to Python is
-    that of Numba, of others it is `elman.jit.lowering.entry_name`.
+    half of the time of a small network's update. The caller of a kernel holds its arrays, so that only a kernel that
+    `allocates` arrays of its own needs references; Numba refuses to compile any other kernel that allocates. Such a
+    kernel has Numba's interface to Python; for all others it is `elman.jit.lowering.entry_name`.
 
     The code of a kernel is compiled once. Numba would compile it again as a part of each of its callers, which takes
-    seconds for a long one; only a kernel that is `linked`, or not defined by a module, is.
+    seconds for a long kernel. This is done only for a kernel that is `linked`, or not defined by a module.
     """
     # Python's check for a zero divisor at every division stops vectorization; IEEE division does not need it.
     options = kernel.options | {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     options |= {"_nrt": kernel.allocates, "no_cpython_wrapper": not kernel.allocates}
     dispatcher = njit(pipeline_class=KernelCompiler, **options)(kernel.py_func)
     if not kernel.allocates:
-        dispatcher._insert = lambda *overload: None  # it is not what Python could call
+        dispatcher._insert = lambda *overload: None  # Python could not call it
     if kernel.is_member:
         dispatcher._cache = _Stored(kernel)
     return _check_calls(dispatcher, kernel)
 
 
 def _check_calls(dispatcher: Any, kernel: Kernel) -> Any:
-    """Let a call with a constant use the same machine code as one with a variable, and refuse one that is unsafe.
+    """Let a call with a constant use the same machine code as a call with a variable, and refuse an unsafe one.
 
     Numba would compile a function once more for every constant that another kernel passes to it. A kernel must not
-    return an array to another one, as not both of them may count references; what is inlined may. To Python, only
-    one that counts them may.
+    return an array to another one, because only one of them may count references; an inlined function may. Only a
+    kernel that counts references may return an array to Python.
     """
     get_call_template, compile_signature = dispatcher.get_call_template, dispatcher.compile
     is_called = kernel.is_member and not kernel.linked
@@ -156,7 +156,7 @@ def _check_calls(dispatcher: Any, kernel: Kernel) -> Any:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Look for no cycles among all the objects that Numba makes, which takes a tenth of the time."""
+    """Do not search the objects that Numba makes for cycles: the search needs a tenth of the time."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -167,7 +167,7 @@ def _without_collection() -> Iterator[None]:
 
 
 def compile_kernel(kernel: Kernel, kinds: tuple[str, ...]) -> tuple[str, int, int, str]:
-    """Compile a kernel; return its symbol, its address, that of its entry and the type of its result."""
+    """Compile a kernel; return its symbol, its address, the address of its entry and the type of its result."""
     with COMPILATION.measure():
         types_of_arguments = read_types(kinds)
         kernel.dispatcher.compile(types_of_arguments)
@@ -185,7 +185,7 @@ def read_exception(data: bytes) -> BaseException:
 
 
 def _describe_result(kernel: Kernel, kinds: tuple[str, ...], result: Any) -> StoredKernel:
-    """Return what is stored of a kernel, without its code."""
+    """Return the description of a kernel to store, without its code."""
     module, called = result.library._final_module, result.library.called
     declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
     symbols = {
@@ -197,11 +197,11 @@ def _describe_result(kernel: Kernel, kinds: tuple[str, ...], result: Any) -> Sto
 
 
 def _returns_array(dispatcher: Any) -> bool:
-    """Whether a compiled function returns an array, for any of the types of arguments it is compiled for."""
+    """Return whether a compiled function returns an array, for any types of arguments that it is compiled for."""
     return any(_holds_array(signature.return_type) for signature in dispatcher.nopython_signatures)
 
 
 def _holds_array(kind: Any) -> bool:
-    """Whether values of a type are arrays, or tuples of which one is, or either of them or None."""
+    """Return whether values of a type are arrays, or tuples that contain one, or either of them or None."""
     parts = (kind.type,) if isinstance(kind, _types.Optional) else getattr(kind, "types", ())
     return isinstance(kind, _types.Array) or any(map(_holds_array, parts))

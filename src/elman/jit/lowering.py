@@ -1,8 +1,8 @@
-"""How Numba compiles a kernel: the passes in which it would take most of its time.
+"""How Numba compiles a kernel: replacements for the passes in which it would spend most of its time.
 
 Numba loads a whole named tuple of arrays, hundreds of numbers, to read one field, and again to overwrite it, and it
-fills every variable with zeros after its last use. LLVM removes most of that, but it takes as long as all the rest. A
-kernel that counts no references needs none of it.
+fills every variable with zeros after its last use. LLVM removes most of this code, but that takes as long as all other
+passes. A kernel that counts no references needs none of it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _KernelLower(_Lower):  # type: ignore[misc]
     """Translates a function; see the methods of `numba.core.lowering.Lower`."""
 
     def lower(self) -> None:
-        """Translate it, and what Python calls."""
+        """Translate it, and add the function that Python calls."""
         super().lower()
         if not self.context.enable_nrt and _is_result(self.fndesc.restype):
             _add_entry(self.context, self.library, self.fndesc)
@@ -53,7 +53,7 @@ class _KernelLower(_Lower):  # type: ignore[misc]
         return _cgutils.alloca_once(self.builder, self.context.get_value_type(type), name=name)
 
     def storevar(self, value: Any, name: str, argidx: int | None = None) -> None:
-        """Store a variable without reading what it contains."""
+        """Store a variable without reading its previous value."""
         if self.context.enable_nrt or name in self._singly_assigned_vars:
             super().storevar(value, name, argidx)
         else:
@@ -72,7 +72,7 @@ class _KernelLower(_Lower):  # type: ignore[misc]
                 index = kind.fields.index(expr.attr)
                 variable = self.getvar(expr.value.name)
                 indices, whole = [_INT32(0), _INT32(index)], self.context.get_value_type(kind)
-                # LLVM 15, that of Numba 0.61, has typed pointers, of which a given type would be that of the result.
+                # LLVM 15, in Numba 0.61, has typed pointers: a given type would be the type of the result.
                 kind_of_whole = whole if variable.type.is_opaque else None
                 pointer = self.builder.gep(variable, indices, inbounds=True, source_etype=kind_of_whole)
                 field = self.builder.load(pointer, typ=self.context.get_value_type(kind.types[index]))
@@ -81,16 +81,17 @@ class _KernelLower(_Lower):  # type: ignore[misc]
 
 
 def entry_name(symbol: str) -> str:
-    """Return the symbol of what Python calls, by that of a kernel.
+    """Return the symbol of the function that Python calls, given the symbol of a kernel.
 
-    It gets the addresses of the arguments, see `elman.jit.runtime.pack`, and of room for the result, or for the address
-    of an exception if it does not return 0. Numba's interface to Python takes up to half of the time to compile.
+    Its arguments are the addresses of the kernel's arguments, see `elman.jit.runtime.pack`, and of room for the result,
+    or for the address of an exception if it does not return 0. Numba's interface to Python would need up to half of the
+    time to compile.
     """
     return f"entry.{symbol}"
 
 
 def _add_entry(context: Any, library: Any, fndesc: Any) -> None:
-    """Add to the code of a kernel what Python calls."""
+    """Add to the code of a kernel the function that Python calls."""
     module, call_conv = library.create_ir_module("entry"), context.call_conv
     kernel = llvm.Function(module, call_conv.get_function_type(fndesc.restype, fndesc.argtypes), fndesc.llvm_func_name)
     _, exception_kind, *kinds = (argument.type for argument in kernel.args)
@@ -114,7 +115,7 @@ def _add_entry(context: Any, library: Any, fndesc: Any) -> None:
 
 
 def _is_result(kind: Any) -> bool:
-    """Whether Python can get a result of one of Numba's types from its parts."""
+    """Return whether Python can build a result of one of Numba's types from its parts."""
     if isinstance(kind, _types.BaseTuple):
         return all(map(_is_result, kind.types))
     return isinstance(kind, _types.NoneType | _types.Number | _types.Boolean)
@@ -129,7 +130,7 @@ def _list_words(kind: Any, numbers: Iterator[int]) -> list[Any]:
     if not isinstance(kind, _types.Array):
         return [next(numbers)]
     size, *rest = (next(numbers) for _ in range(2 + 2 * kind.ndim))
-    # An array's owner and its parent, of which references are counted, are not there.
+    # An array's owner and its parent, whose references are counted, are missing.
     return [None, None, size, _WORD(np.dtype(str(kind.dtype)).itemsize), *rest]
 
 
@@ -162,13 +163,13 @@ def _to_words(builder: Any, kind: Any, value: Any) -> list[Any]:
 
 
 def _mangle(name: str, kinds: Any, **numba_only: Any) -> str:
-    """Return the name of a kernel for the linker, the same in every process; Numba's contains a set in any order."""
+    """Return the name of a kernel for the linker, the same in every process; Numba's contains an unordered set."""
     digest = hashlib.sha256(", ".join(map(str, kinds)).encode()).hexdigest()[:16]
     return str(_default_mangler(f"{name}.{digest}", ()))
 
 
 class _KernelLibrary(_Library):  # type: ignore[misc]
-    """The code of a kernel without that of the kernels it calls, which the linker finds by their names."""
+    """The code of a kernel without the code of the kernels it calls, which the linker finds by their names."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -177,11 +178,11 @@ class _KernelLibrary(_Library):  # type: ignore[misc]
         """The kernels and the types of their arguments."""
 
     def _optimize_functions(self, module: Any) -> None:
-        """Optimize nothing yet: the passes over the whole module do all of it."""
+        """Do not optimize yet: the passes over the whole module do it."""
         module.data_layout = self._codegen._data_layout
 
     def add_linking_library(self, library: Any) -> None:
-        """Let the kernel call what a library defines."""
+        """Let the kernel call the functions that a library defines."""
         kernel = getattr(library, "kernel", None)
         if kernel is None:
             super().add_linking_library(library)
@@ -196,7 +197,7 @@ class _KernelLowering(NativeLowering):
     def run_pass(self, state: Any) -> bool:
         """Translate the function to machine code."""
         if "<locals>" not in state.func_id.func_qualname:
-            state.targetctx.mangler = _mangle  # the context is of this function alone
+            state.targetctx.mangler = _mangle  # the context belongs to this function alone
         state.library = _KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         return bool(super().run_pass(state))
 
@@ -206,14 +207,14 @@ class _KernelLowering(NativeLowering):
 
 
 class _Copy(_Block):  # type: ignore[misc]
-    """A block that is a copy already: Numba would copy it twice, each time with all variables of its function."""
+    """A block that is already a copy: Numba would copy it twice, each time with all variables of its function."""
 
     def __deepcopy__(self, memo: Any) -> _Copy:
         return self
 
 
 class _InlineWorker(_Worker):  # type: ignore[misc]
-    """Inlines functions, each of which is analysed once, not at every call."""
+    """Inlines functions; each is analysed once, not at every call."""
 
     analysed: ClassVar[dict[Any, Any]] = {}
 
@@ -247,7 +248,7 @@ _REPLACED = {NativeLowering: _KernelLowering, InlineInlinables: _Inlining}
 
 
 def _replace(passes: Any) -> Any:
-    """Let passes contain ours."""
+    """Replace Numba's passes by ours."""
     passes.passes = [(_REPLACED.get(each, each), title) for each, title in passes.passes]
     return passes
 

@@ -1,7 +1,7 @@
 """Compilation in several processes: Numba compiles one kernel at a time in each.
 
-Every process stores what it compiles in the cache, from which the others load it. If one ends early, or none can be
-started, the main process compiles what is left.
+Every process stores the kernels that it compiles in the cache, from which the others load them. If a process ends
+early, or none can be started, the main process compiles the remaining kernels.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def start_compiling(kernels: Sequence[Signature]) -> None:
 def finish_compiling() -> None:
     """Compile kernels from the first one on, until this process and the others have compiled all."""
     while _tasks or _workers:
-        with suppress(IndexError):  # a worker may take the last one
+        with suppress(IndexError):  # a worker may remove the last one
             while True:
                 kernel, kinds = _tasks.popleft()
                 kernel.find(kinds)
         if _workers:
-            with COMPILATION.measure():  # it takes time as if this process compiled
+            with COMPILATION.measure():  # the time counts as if this process compiled
                 _workers.pop().join(_PATIENCE)
 
 
@@ -67,7 +67,7 @@ def _run_worker() -> None:
     ) as process:  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
-        atexit.register(process.kill)  # of a command that is stopped: at once, also while it starts
+        atexit.register(process.kill)  # for a command that is stopped: at once, also while it starts
         while True:
             kernel, kinds = task = _tasks.pop()
             done = b""
@@ -84,7 +84,7 @@ def _run_worker() -> None:
 
 
 def serve() -> None:
-    """Compile the kernels that the main process names, in a process of its own, which ends with that process."""
+    """Compile the kernels that the main process names, in a separate process, which ends with the main process."""
     named = SimpleQueue[bytes]()
     Thread(target=_receive, args=(named,), daemon=True).start()
     try:

@@ -1,6 +1,6 @@
-"""Plain mode: kernels compiled by what Numba documents, and nothing of ours between it and them.
+"""Plain mode: kernels are compiled with the documented functions of Numba only.
 
-It is for versions of Numba that `elman.jit.compiler` does not know, and defines what `elman.jit.runtime` does.
+It is for versions of Numba that `elman.jit.compiler` does not know, and defines the same names as `elman.jit.runtime`.
 Numba compiles a kernel into each of its callers and counts references, and nothing is stored.
 """
 
@@ -21,7 +21,7 @@ from elman.compilation import COMPILATION
 
 types: Any = numba.types
 KernelPointer = Any
-"""A function of C, which Numba knows by the types of its arguments alone: its callers are compiled once."""
+"""A C function, which Numba knows by the types of its arguments alone: its callers are compiled once."""
 UNUSED = None
 
 
@@ -32,14 +32,14 @@ class Packed(tuple[object, ...]):
 
 
 def pack(*arguments: Any) -> Any:
-    """Join arguments, some of which may be joined already; one is left as it is."""
+    """Join arguments, some of which may be joined already; a single argument is returned as it is."""
     if len(arguments) == 1:
         return arguments[0]
     return Packed(each for one in arguments for each in (one if type(one) is Packed else (one,)))
 
 
 _OPTIONS: dict[Any, dict[str, Any]] = {}
-"""What each kernel is compiled with."""
+"""The options with which each kernel is compiled."""
 
 
 def make_kernel(function: Callable[..., Any], options: dict[str, Any], allocates: bool, linked: bool) -> Any:
@@ -72,7 +72,7 @@ def _compile(kernel: Any, signature: Any) -> Any:
 
 def call_pointer(pointer: Any, arguments: Any) -> None:
     """Call a kernel that returns nothing with a tuple of arguments."""
-    raise NotImplementedError  # Numba compiles what `_choose_call` returns
+    raise NotImplementedError  # Numba compiles the result of `_choose_call` instead
 
 
 @overload(call_pointer)

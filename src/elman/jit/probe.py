@@ -1,4 +1,4 @@
-"""A small kernel that needs everything which `elman.jit.compiler` and `lowering` use of Numba's private names."""
+"""A small kernel that needs every private name of Numba that `elman.jit.compiler` and `lowering` use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ kernel: Any = partial(Kernel, options={"fastmath": False}, allocates=False, link
 
 
 class Row(NamedTuple):
-    """Numbers and what they are multiplied by."""
+    """Numbers and their factors."""
 
     numbers: Any
     factor: float
@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 @partial(Kernel, options={"fastmath": False, "inline": "always"}, allocates=False, linked=False)
 def select(row, first):
-    """The row from one of its numbers on."""
+    """Return the row from one of its numbers on."""
     return Row(row.numbers[first:], row.factor)
 
 

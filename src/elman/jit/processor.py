@@ -1,4 +1,4 @@
-"""What kernels are compiled for, and by: the processor, LLVM, and the version of Numba."""
+"""The target and the tools of the compilation: the processor, LLVM, and the version of Numba."""
 
 import ctypes
 import os
@@ -12,12 +12,12 @@ from llvmlite import binding, ir
 
 
 def pointer_to(kind: Any) -> Any:
-    """Return LLVM's type of a pointer: where llvmlite still has one for each type of what is there, of that type."""
+    """Return LLVM's type of a pointer to a value of type `kind`; recent versions have one type for all pointers."""
     return getattr(kind, "as_pointer", ir.PointerType)()
 
 
 def version_file(package: str) -> bytes:
-    """Return what tells versions of Numba apart, without importing it, which takes a third of a second."""
+    """Return the file that identifies the version of Numba, without importing it, which takes a third of a second."""
     found = find_spec(package)
     assert found is not None
     assert found.origin is not None
@@ -34,7 +34,7 @@ def has_feature(name: str) -> bool:
 
 
 def _may_use_amx() -> bool:
-    """Whether the processor has AMX for bfloat16 and Linux, which must be asked, lets this process use it."""
+    """Return whether the processor has AMX for bfloat16 and Linux, which must be asked, lets this process use it."""
     if (
         not has_feature("amx-bf16")
         or binding.llvm_version_info < (20,)

@@ -1,7 +1,7 @@
-"""Calls of compiled kernels: their code is loaded from the cache by LLVM alone, as the import of Numba takes a second.
+"""Calls of compiled kernels: LLVM alone loads their code from the cache, because importing Numba takes a second.
 
-A kernel gets its arguments as numbers of 64 bits that are next to each other, see `pack`, and is compiled for the types
-that they have. Numba is imported if it has to be compiled.
+A kernel gets its arguments as consecutive numbers of 64 bits, see `pack`, and is compiled for their types. Numba is
+imported if the kernel has to be compiled.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _LOCK = RLock()
 _ENTRY: Any = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_void_p)
 _read_address, _HEADER = ctypes.c_ssize_t.from_address, object.__basicsize__
 """The address of an array's numbers is at the beginning of NumPy's structure of it, behind the header of any object.
-Its attributes `ctypes` and `__array_interface__` would take most of the time of a call."""
+The attributes `ctypes` and `__array_interface__` would account for most of the time of a call."""
 _pack_integer, _pack_unsigned, _pack_float = (struct.Struct(code).pack for code in "qQd")
 
 
-# --- What kernels use of Numba when it compiles them, and imported then: that takes a third of a second ---
+# --- Parts of Numba that are imported only when it compiles kernels, because that takes a third of a second ---
 
 
 class _Module:
@@ -72,11 +72,11 @@ intrinsic: Any = Intrinsic
 """Decorates functions that kernels call without the first parameter, which a type checker cannot know."""
 
 OVERLOADS: list[tuple[Any, dict[str, Any], Any]] = []
-"""Functions of which Numba is told before it compiles the next kernel, and what chooses the code of their calls."""
+"""Functions that Numba must know before it compiles the next kernel, and the functions that choose their code."""
 
 
 def overload(function: Callable[..., Any], **options: Any) -> Callable[[Any], Any]:
-    """Return the decorator of what chooses the code of a function, see `numba.extending.overload`."""
+    """Return the decorator of a function that chooses the code of `function`, see `numba.extending.overload`."""
 
     def add(choose: Any) -> Any:
         OVERLOADS.append((function, options, choose))
@@ -96,8 +96,8 @@ class Packed(NamedTuple):
     """Arguments of a kernel."""
 
     kinds: tuple[str, ...]
-    """Their types: of a scalar, 'int64'; of an array, 'int64 2C', with 'r' if it is read-only; of a tuple, the name of
-    its class and its fields, as of ``(None, 'int64', 'float64 1C')``: in quotation marks, as Python writes them."""
+    """Their types: 'int64' for a scalar; 'int64 2C' for an array, with 'r' if it is read-only; for a tuple, the name of
+    its class and its fields, as in ``(None, 'int64', 'float64 1C')``: in quotation marks, as Python writes them."""
     data: bytes
     held: tuple[object, ...]
     """The arguments, whose arrays the data points to."""
@@ -116,7 +116,7 @@ def pack(*arguments: object) -> Packed:
 
 
 def _pack(value: Any, data: list[bytes]) -> str:
-    """Append a value to the data; return its type. What is packed already may be a field of a tuple."""
+    """Append a value to the data; return its type. A field of a tuple may be packed already."""
     if type(value) is Packed:
         data.append(value.data)
         return value.kinds[0]
@@ -155,7 +155,7 @@ def _array_packer(ndim: int) -> Callable[..., bytes]:
 
 @cache
 def _array_kind(dtype: np.dtype[Any], ndim: int, layout: str, writeable: bool) -> str:
-    name = dtype.name if dtype.isnative else dtype.str  # which Numba refuses
+    name = dtype.name if dtype.isnative else dtype.str  # Numba refuses the latter
     return repr(f"{name} {ndim}{layout}{'' if writeable else 'r'}")
 
 
@@ -176,7 +176,7 @@ def _unpack(kind: Any, numbers: Iterator[int]) -> Any:
 
 
 class Entry:
-    """What Python calls, of a kernel that is compiled for certain types of arguments."""
+    """The function that Python calls, of a kernel that is compiled for certain types of arguments."""
 
     def __init__(self, address: int, pointer: int, result: str) -> None:
         self.function, self.pointer = _ENTRY(address), pointer
@@ -197,7 +197,7 @@ class Entry:
 class Kernel:
     """A function that is compiled, or loaded, for the types of the arguments of each call.
 
-    It is what kernels call, too, as Numba sees a dispatcher in its place.
+    Kernels can call it, too, because Numba sees a dispatcher in its place.
     """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any], allocates: bool, linked: bool) -> None:
@@ -222,7 +222,7 @@ class Kernel:
 
     @cached_property
     def dispatcher(self) -> Any:
-        """Numba's object, by which it compiles the function."""
+        """The object with which Numba compiles the function."""
         from elman.jit.compiler import add_overloads, make_dispatcher
 
         add_overloads(OVERLOADS)
@@ -235,12 +235,12 @@ class Kernel:
         return getattr(sys.modules.get(module), member, None) is self
 
     def is_missing(self, kinds: tuple[str, ...]) -> bool:
-        """Whether it can be stored for these types of arguments, and is not."""
+        """Return whether it can be stored for these types of arguments, but is not."""
         path = kernel_path(self.name, kinds) if self.is_member else None
         return path is not None and not path.exists()
 
     def find(self, kinds: tuple[str, ...]) -> Entry:
-        """Return what calls it with these types of arguments, loaded or compiled if it is not yet."""
+        """Return its entry for these types of arguments, after loading or compiling it if necessary."""
         entry = self._entries.get(kinds)
         if entry is None:
             with _LOCK:
@@ -257,7 +257,7 @@ class Kernel:
             resolve_name(name).find(called)
         engine = _engine()
         if not all(binding.address_of_symbol(each) for each in stored.external):
-            return None  # Numba defines what is missing
+            return None  # only Numba defines the missing symbols
         engine.add_object_file(binding.ObjectFileRef.from_data(stored.code))
         engine.finalize_object()
         address, entry = (engine.get_function_address(name) for name in (stored.symbol, stored.entry))
@@ -277,7 +277,7 @@ make_kernel = Kernel
 
 @cache
 def _engine() -> Any:
-    """What loads machine code, with the options of Numba."""
+    """Return the LLVM engine that loads machine code, with the options of Numba."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     target = binding.Target.from_triple(binding.get_process_triple())
@@ -291,7 +291,7 @@ Signature = tuple[Kernel, tuple[str, ...]]
 
 
 class _Recording(local):
-    """What `record_kernels` records in this thread: another one may train at the same time."""
+    """The list of `record_kernels` in this thread: another thread may train at the same time."""
 
     kernels: list[Signature] | None = None
 
@@ -301,7 +301,7 @@ _recording = _Recording()
 
 @contextmanager
 def record_kernels() -> Iterator[list[Signature]]:
-    """Yield a list to which kernels are added in the block, by `kernel_pointer` and `call_kernel`, and not compiled.
+    """Yield a list to which `kernel_pointer` and `call_kernel` add kernels in the block instead of compiling them.
 
     Pointers that are made in the block are not valid.
     """
@@ -337,7 +337,7 @@ class KernelPointer(NamedTuple):
 
 
 UNUSED = KernelPointer(Address(0), 0)
-"""Instead of a pointer to a kernel that is not called, and so need not be compiled."""
+"""A placeholder for the pointer to a kernel that is not called and therefore need not be compiled."""
 
 
 def _digest(kinds: Sequence[str]) -> int:
@@ -365,10 +365,10 @@ def call_pointer(typingctx: Any, pointer: Any, arguments: Any) -> tuple[Any, Cal
         address, digest = cgutils.unpack_tuple(builder, values[0])
         is_other = builder.icmp_unsigned("!=", digest, digest.type(_digest([describe_type(kind) for kind in kinds])))
         with builder.if_then(is_other, likely=False):
-            message = "a kernel is called with arguments of other types than it is compiled for"
+            message = "a kernel is called with arguments of types that it is not compiled for"
             context.call_conv.return_user_exc(builder, TypeError, (message,))
         kind = context.call_conv.get_function_type(types.none, kinds)
-        # llvmlite has no other way than a typed pointer to tell the type of a function that is called by its address.
+        # A typed pointer is llvmlite's only way to tell the type of a function that is called by its address.
         function = builder.bitcast(address, kind.as_pointer())
         status, _ = context.call_conv.call_function(
             builder, function, types.none, kinds, cgutils.unpack_tuple(builder, values[1])
