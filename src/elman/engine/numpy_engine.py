@@ -18,7 +18,7 @@ from elman.network.state import PriorValues, State, stack_states
 from elman.text import Windows
 
 _CHUNK = 256
-"""Characters of a segment whose logits are in memory at once."""
+"""Characters of a segment for which the logits are in memory at once."""
 
 
 class NumpyEngine:
@@ -101,7 +101,7 @@ class NumpySession:
         return result
 
     def _char_losses(self, state: State, text: Indices) -> NDArray[np.float64]:
-        """Return -log p of every character of a text but the first."""
+        """Return -log p of every character of a text except the first."""
         states, chunks = state.reshape(1), []
         for first in range(0, len(text) - 1, _CHUNK):
             chunk = text[first : first + _CHUNK + 1, None]
@@ -142,5 +142,5 @@ def _masks(optimizer: Optimizer, state: TrainState, x: Indices) -> list[Array] |
 
 
 def _multiply(arrays: Mapping[str, Array], masks: Arrays) -> Arrays:
-    """Return parameters or gradients, those that have a mask multiplied by it."""
+    """Return parameters or gradients; arrays that have a mask are multiplied by it."""
     return {**arrays, **{name: arrays[name] * mask for name, mask in masks.items()}}

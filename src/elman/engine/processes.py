@@ -1,6 +1,6 @@
-"""The processes of torchrun, what they exchange, and whether an engine can use them.
+"""The processes of torchrun, the values that they exchange, and whether an engine can use them.
 
-PyTorch is imported only if there are several.
+PyTorch is imported only if there are several processes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ TIMEOUT = timedelta(days=7)
 
 
 class Process(NamedTuple):
-    """A process of a training: the only one, or one of those that torchrun started."""
+    """A process of a run: the only one, or one of several that torchrun started."""
 
     rank: int = 0
     size: int = 1
     """Number of processes on all machines."""
     local_rank: int = 0
     local_size: int = 1
-    """The same on this machine."""
+    """Number of processes on this machine."""
 
     def rows(self, batch_size: int) -> slice:
         """Return the rows of a batch that this process trains on: contiguous, as many in each process, or one more."""
@@ -83,7 +83,7 @@ def run_on_first_process(function: Callable[[], T]) -> T:
 
 @contextmanager
 def connect_processes() -> Iterator[Any]:
-    """Yield ``torch.distributed``, which connects this process with the others by gloo, and tensors on CUDA by NCCL."""
+    """Yield ``torch.distributed``, which connects the processes by gloo, and by NCCL for tensors on CUDA."""
     from torch import distributed
 
     try:
@@ -103,7 +103,7 @@ def _join_processes() -> None:
     process, backend = current_process(), "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo"
     store, rank, size = next(distributed.rendezvous("env://", timeout=TIMEOUT))
     if process.local_size == process.size:
-        # Processes that torchrun starts again must not find the addresses of those before.
+        # Processes that torchrun starts again must not find the addresses of the previous ones.
         store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     atexit.register(distributed.destroy_process_group)

@@ -27,7 +27,7 @@ Callback = Callable[[Array, NDArray[np.float64]], bool]
 of the engine; returns whether the engine should stop there."""
 
 CALLBACK_INTERVAL = 95
-"""Updates between two callbacks: few enough that a problem that takes a second callback to confirm is reported within
+"""Updates between two callbacks: few enough that a problem that needs a second callback to confirm is reported within
 100 updates. A callback costs a compiled engine some 25 microseconds, and 95 of the fastest updates take 3,400.
 """
 
@@ -41,10 +41,11 @@ class TrainState:
     """The optimizer's second moments, sums or running averages of squared gradients; same names and shapes, or empty.
     """
     hidden: State
-    """The final hidden state of the last window, with an axis for the batch where B > 1; the next window begins with
-    it, unless it begins an epoch."""
+    """The final hidden state of the last window, with an axis for the batch if B > 1; the next window begins with it,
+    unless it begins an epoch."""
     sample_generator: np.random.Generator
-    """That of the samples that are written during training; a separate one, so that they do not change the run."""
+    """The generator of the samples that are written during training; it is separate, so that they do not change the
+    run."""
     N: Arrays = field(default_factory=dict)
     """The optimizer's first moments (momentum), or empty."""
     average: Arrays = field(default_factory=dict)
@@ -55,18 +56,18 @@ class TrainState:
     epoch: int = 0
     """Epochs completed."""
     smooth_loss: float = math.nan
-    """S in nats per window (a sum over its T characters); NaN before the first update …"""
+    """S in nats per window (a sum over its T characters); NaN before the first update."""
     minimum_smooth_loss: float = math.nan
-    """… its minimum so far …"""
+    """The minimum of S so far."""
     minimum_at: int = 0
-    """… and the update of that; 0 before the first."""
+    """The update of that minimum; 0 before the first update."""
     seconds: float = 0.0
-    """Time spent in updates."""
+    """Seconds spent in updates."""
     spent: float = 0.0
-    """Time of its commands, compilation of kernels excepted: what is spent of a time budget. Once the budget has ended
-    the run, all of it."""
+    """Seconds of its commands without the compilation of kernels, which count towards a time budget; the whole budget
+    once it has ended the run."""
     prior_since: int = 0
-    """The update after which an n-gram prior was switched on; 0 for one that takes part from the start."""
+    """The update after which an n-gram prior was switched on; 0 for a prior that takes part from the start."""
 
     def __repr__(self) -> str:
         return f"<TrainState after {format_count(self.update, 'update')}, {format_count(self.epoch, 'epoch')} complete>"
@@ -77,8 +78,8 @@ class TrainState:
     ) -> TrainState:
         """Return the state before the first update of a network.
 
-        `optimizer`, by default that of the reference experiment, determines which moments are allocated and whether
-        there is an average.
+        `optimizer`, by default the optimizer of the reference experiment, determines which moments are allocated and
+        whether there is an average.
         """
         M, N, average = (optimizer or Optimizer(0.1, 5.0)).init(parameters)
         batch = () if batch_size == 1 else (batch_size,)
@@ -93,12 +94,12 @@ class TrainState:
 
     @property
     def final_hidden(self) -> State:
-        """The hidden state from which the text continues: that of the last batch row."""
+        """The hidden state from which the text continues: the state of the last batch row."""
         return self.hidden if self.hidden.recurrent.ndim == 1 else self.hidden.select(-1)
 
 
 def training_folds(parameters: Parameters, windows: Windows, position: int) -> Ints | None:
-    """Return the fold of every target of a window, (T,) or (T, B), where the n-gram prior is cross-fitted."""
+    """Return the fold of every target of a window, (T,) or (T, B); None unless the n-gram prior is cross-fitted."""
     if parameters.ngrams is None or not windows.cross_fit:
         return None
     return parameters.ngrams.folds_at(windows.target_positions(position))
@@ -107,7 +108,7 @@ def training_folds(parameters: Parameters, windows: Windows, position: int) -> I
 def run_in_chunks(
     updates: int, done: int, advance: Callable[[NDArray[np.float64]], State], callback: Callback | None
 ) -> NDArray[np.float64]:
-    """Run updates, of which `done` were made before, in chunks that end where `callback` is due; return their losses.
+    """Run updates in chunks that end where `callback` is due; return their losses. `done` updates were made before.
 
     `advance` makes as many updates as its argument is long, fills it with their losses, and returns the hidden state.
     """
@@ -162,10 +163,10 @@ class CompilingEngine(Engine, Protocol):
     def start_compiling(
         self, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool, validates: bool
     ) -> None:
-        """Begin to compile what a training calls; `elman.compilation.finish_compiling` waits for the end.
+        """Begin to compile the kernels of a run; `elman.compilation.finish_compiling` waits for the end.
 
-        `state` has arrays of the same shapes and types as that of the training; it is changed. `samples` is whether
-        the training prints samples, `validates` whether it has a validation set.
+        `state` has arrays of the same shapes and types as the run's state; it is changed. `samples` is whether the run
+        prints samples, `validates` whether it has a validation set.
         """
         ...
 
@@ -191,11 +192,11 @@ class SegmentLosses(NamedTuple):
     """Losses of n segments of a text, in nats."""
 
     nats: NDArray[np.float64]
-    """-sum log p of all characters that are predicted in each segment, (n,); 0 where there are none."""
+    """-sum log p of all characters that are predicted in each segment, (n,); 0 if there are none."""
     worst: NDArray[np.intp]
     """Position, from 0, of the character with the highest loss, (n,); the first of several."""
     worst_nats: NDArray[np.float64]
-    """The highest losses in descending order, (n, WORST); 0 where there are fewer characters."""
+    """The highest losses in descending order, (n, WORST); 0 if there are fewer characters."""
 
     @classmethod
     def zeros(cls, n: int) -> SegmentLosses:
@@ -207,7 +208,7 @@ class InferenceSession(Protocol):
     """A network prepared once for many calls of inference. Not thread-safe.
 
     Arrays have a batch axis even for a single sequence, and the results of a batch row do not depend on the other rows.
-    Compiled sessions release the GIL. The one exception are states whose counts grow: the rows of a batch share them.
+    Compiled sessions release the GIL. States whose counts grow are the exception: the rows of a batch share them.
 
     T  number of characters, B  batch size, K  size of the alphabet
     """
@@ -237,7 +238,7 @@ class InferenceSession(Protocol):
     def generate(
         self, state: State, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
     ) -> tuple[NDArray[np.intp], State]:
-        """Feed x (B,) from the states of B sequences, sample the next characters, feed those, and so on.
+        """Feed x (B,) from the states of B sequences, sample the next characters, feed these, and so on.
 
         Returns one character for each of `uniforms` (n, B), numbers in [0, 1), sampled by the `sampling` of its batch
         row; and the states before the last characters are fed.

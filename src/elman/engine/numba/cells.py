@@ -1,10 +1,10 @@
 """The cells between their products, on many rows. A block is the m elements of one gate, padded.
 
-The equations are those of `elman.network.cells`. A row of gates has these blocks:
+The equations are in `elman.network.cells`. A row of gates has these blocks:
 
 rnn   a
-gru   n, r, z, q, where q = W_n h + d is what the reset gate scales. The input product adds to the first three blocks
-      and the recurrent product to the last three, and their gradients are stored likewise, so that those of each
+gru   n, r, z, q, where the reset gate scales q = W_n h + d. The input product adds to the first three blocks and the
+      recurrent product to the last three. Their gradients are stored in the same way, so that the gradients of each
       product are contiguous.
 lstm  i, f, g, o
 """
@@ -34,10 +34,10 @@ class Step(NamedTuple):
     d: int
     before: int
     after: int
-    zeros: int  # of a state that is reset
+    zeros: int  # initial values of a state that is reset
     tanh_s: int
     dy: int  # dL/dh of the step …
-    dy_before: int  # … and of the one before it
+    dy_before: int  # … and of the previous step
     ds: int
     reset_at: int
     m_row: int
@@ -81,7 +81,7 @@ def forward_lstm(simd: Simd, view: VectorView) -> None:
 
 
 DH, DH_BEFORE, DS = INPUTS, D, S
-"""Rows that a backward kernel has instead: dL/dh of the step and of the one before it, and dL/ds."""
+"""Rows that a backward kernel has instead: dL/dh of the step and of the previous one, and dL/ds."""
 
 
 @elementwise_kernel
@@ -93,7 +93,7 @@ def backward_rnn(simd: Simd, view: VectorView) -> None:
 
 @elementwise_kernel
 def backward_gru(simd: Simd, view: VectorView) -> None:
-    """Overwrite the blocks by their gradients, and add the direct part of dL/dh of the step before to its row."""
+    """Overwrite the blocks by their gradients, and add the direct part of the previous step's dL/dh to its row."""
     n, r, z, q = (view.load(GATES, k) for k in range(4))
     dh, one = view.load(DH), simd.constant(1.0)
     keep = simd.sub(one, z)
@@ -107,7 +107,7 @@ def backward_gru(simd: Simd, view: VectorView) -> None:
 
 @elementwise_kernel
 def backward_lstm(simd: Simd, view: VectorView) -> None:
-    """Overwrite the gates by dL/da, and dL/ds by that of the step before."""
+    """Overwrite the gates by dL/da, and dL/ds by dL/ds of the previous step."""
     i, f, g, o = (view.load(GATES, k) for k in range(4))
     tanh_s, dh = view.load(TANH_S), view.load(DH)
     one = simd.constant(1.0)
@@ -125,13 +125,13 @@ def backward_lstm(simd: Simd, view: VectorView) -> None:
 
 @inlined
 def _locate_before(step, r, indices):
-    """The state that a batch row reads: that before the step, or zeros."""
+    """Return where the state that a batch row reads is: the state before the step, or zeros."""
     is_reset = indices[step.first + r] == step.reset_at
     return step.zeros if is_reset else step.before + r * step.m_row
 
 
 class Arrays(NamedTuple):
-    """What the kernels of a cell read and write; see `elman.engine.numba.kernels.Workspace`."""
+    """The arrays that the kernels of a cell read and write; see `elman.engine.numba.kernels.Workspace`."""
 
     gates: Any
     inputs: Any
@@ -190,8 +190,9 @@ backward_lstm_rows = _rows_kernel("backward_lstm_rows", _backward, backward_lstm
 class CompiledCell(NamedTuple):
     """The blocks of a cell's rows of gates, and its kernels.
 
-    The kernels of a window add the input product U x + b to the first blocks of a row and the recurrent product W h to
-    the last ones, before the cell's own. A cell whose gates multiply h before the product cannot be compiled.
+    The kernels of a window first add the input product U x + b to the first blocks of a row, and the recurrent product
+    W h to the last ones; then they call the cell's own. A cell whose gates multiply h before the product cannot be
+    compiled.
     """
 
     input_gates: tuple[int, ...]

@@ -20,7 +20,7 @@ from elman.network.state import PriorValues, State
 from elman.ngram.language_model import read_compiled
 
 MAX_LOGITS = 1 << 22
-"""Logits that are in memory at once, about."""
+"""Approximate number of logits that are in memory at once."""
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from elman.network.dropout import Dropout, WeightDropout, key
 
 
 class Masks(NamedTuple):
-    """The masks of all layers in some updates: those of dropout, or those of the recurrent matrices."""
+    """The masks of all layers in some updates: masks of the outputs, or of the recurrent matrices."""
 
     is_on: bool
     keys: NDArray[np.uint32]  # (updates, layers)
-    threshold: np.uint32  # what the mask multiplies is kept if its hash is at least this
+    threshold: np.uint32  # an entry is kept if its hash is at least this
     scale: float
     per_step: bool  # a mask for every time step, instead of one per window (variational)
 
@@ -33,7 +33,7 @@ class DropoutMask(NamedTuple):
     threshold: np.uint32
     scale: float
     per_step: bool
-    first_row: int  # of the group, in the batch
+    first_row: int  # first row of the group in the batch
     batch_size: int
 
 
@@ -52,7 +52,7 @@ def make_masks(dropout: Dropout | WeightDropout | None, updates: range, layers: 
 
 @inlined
 def select_mask(masks, n, first_row, batch_size):
-    """The mask of the n-th update for a group."""
+    """Return the mask of the n-th update for a group."""
     return DropoutMask(
         masks.is_on, masks.keys[n], masks.threshold, masks.scale, masks.per_step, first_row, batch_size
     )  # fmt: skip
@@ -60,13 +60,13 @@ def select_mask(masks, n, first_row, batch_size):
 
 @inlined
 def hash_entry(key, e):
-    """The number u of entry e of a mask, see (4) in `elman.network.dropout`."""
+    """Return the number u of entry e of a mask, see (4) in `elman.network.dropout`."""
     return _lowbias32(np.uint32(key + np.uint32(np.uint32(e) * np.uint32(0x9E3779B9))))
 
 
 @inlined
 def _lowbias32(x):
-    """The hash lowbias32 of a 32-bit number."""
+    """Return the hash lowbias32 of a 32-bit number."""
     x = np.uint32(x ^ (x >> np.uint32(16)))
     x = np.uint32(x * np.uint32(0x7FEB352D))
     x = np.uint32(x ^ (x >> np.uint32(15)))

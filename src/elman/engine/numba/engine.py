@@ -1,4 +1,4 @@
-"""The compiled engine. It imports what it uses on first use."""
+"""The compiled engine. It imports its modules on first use."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def is_online_rnn(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:
-    """Whether a network is trained by `elman.engine.numba.online_rnn`.
+    """Return whether a network is trained by `elman.engine.numba.online_rnn`.
 
-    That is a vanilla RNN of one layer, with batch size 1 and AdaGrad, without any other option.
+    It trains a vanilla RNN of one layer with batch size 1 and AdaGrad, without any other option.
     """
     network = parameters.architecture
     ignored = {name: getattr(optimizer, name) for name in ("last_update", "beta1", "beta2", "final_lr_fraction")}
@@ -34,7 +34,7 @@ class NumbaEngine:
     """Compiled with Numba; float32 or float64, as the parameters are.
 
     Parameters are copied into padded arrays at the beginning of a call and back at its end, which is cheap if one
-    call performs many updates. The workspaces of a training are kept for the next call; no result depends on them.
+    call performs many updates. The workspaces of a run are kept for the next call; no result depends on them.
 
     With `mixed_precision`, a network in float32 multiplies bfloat16 and adds the products in float32, on processors
     where that is faster (AMD's with AVX512-BF16, Intel's with AMX): in `advance` and in sessions. Everything else is
@@ -45,7 +45,7 @@ class NumbaEngine:
 
     def __init__(self, mixed_precision: bool = False) -> None:
         self.mixed_precision = mixed_precision
-        self._training: Training | None = None  # of the last call of `advance`
+        self._training: Training | None = None  # from the last call of `advance`
 
     def advance(
         self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
@@ -59,7 +59,7 @@ class NumbaEngine:
 
         mixed = self._is_mixed(state.parameters)
         if self._training is None or not self._training.is_for(state, windows, optimizer, mixed):
-            self._training = None  # its memory is free for the next
+            self._training = None  # frees its memory for the next one
             self._training = Training(state, windows, optimizer, mixed)
         return self._training.advance(windows, updates, optimizer, callback)
 

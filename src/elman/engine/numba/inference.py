@@ -1,6 +1,6 @@
 """Inference with a network that is prepared once and used by many calls: losses, logits, generation, any batch size.
 
-Segments of a text are read in groups, each of which is a batch of one window after the other. The longest segments come
+Segments of a text are read in groups; each group is a batch of one window after the other. The longest segments come
 first, so that the segments not yet finished are always the first rows, and no row is computed for a finished one.
 """
 
@@ -39,17 +39,17 @@ from elman.network.state import PriorValues, State
 from elman.ngram.language_model import read_compiled
 
 _MAX_STEPS = 32
-"""Steps whose logits exist at once: those of a group of batch rows stay in the second-level cache."""
+"""Steps whose logits exist at once: the logits of a group of batch rows stay in the second-level cache."""
 _SEGMENT_BATCH_SIZES = (1, 8, 64, 192)
 """Segments read in one batch: the smallest of these that holds all of them, or the largest."""
 _SEGMENTS_PER_CALL = 2048
-"""Segments between two measurements of the threads, at which the user can also interrupt."""
+"""Segments between two measurements of the threads; the user can also interrupt at that point."""
 _MAX_NETWORKS = 6
-"""Networks that are cached, each for other batch sizes."""
+"""Networks that are cached, each for a different batch size."""
 
 
 class Segments(NamedTuple):
-    """Segments of a text, each of which is read from the same state."""
+    """Segments of a text, all of which are read from the same state."""
 
     initial: Array  # (2, layers m_row): h and s of the state …
     history: NDArray[np.int32]  # (n,): … and the last characters before it
@@ -67,7 +67,7 @@ class Sampling(NamedTuple):
     params: NDArray[np.float64]  # see `pack_sampling_params`
     truncate: KernelPointer  # to the kernel of that name
     remaining: NDArray[np.float64]  # (B,): workspace
-    characters: IndexArray  # (n, B): those that are sampled
+    characters: IndexArray  # (n, B): the sampled characters
 
 
 class NumbaSession:
@@ -160,7 +160,7 @@ class NumbaSession:
         return characters, final
 
     def _split_steps(self, T: int, state: State) -> Iterator[tuple[BatchedNetwork, slice]]:
-        """The slices of T steps, each with a network that is set to its length; for states like this one."""
+        """Yield the slices of T steps, each with a network that is set to its length; for states like this one."""
         for first in range(0, T, _MAX_STEPS):
             steps = slice(first, min(first + _MAX_STEPS, T))
             network = self._network(_MAX_STEPS if T > 1 else 1, len(state), state.grows)
@@ -169,7 +169,7 @@ class NumbaSession:
             network.release_counts()
 
     def _network(self, T: int, B: int, grows: bool = False) -> BatchedNetwork:
-        """The network for windows of up to T steps of B batch rows, from the cache if it is there."""
+        """Return the network for windows of up to T steps of B batch rows, from the cache if it is there."""
         key = T, max_batch_size(B) if T == 1 and not grows else B, grows
         if key not in self._networks:
             self._networks[key] = BatchedNetwork(

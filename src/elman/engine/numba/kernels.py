@@ -3,9 +3,9 @@
 m  hidden units of a layer, padded m_row        T  characters in one window
 K  size of the alphabet, padded K_row           R  batch rows of the group, rows of every product
 
-Batch rows are independent of one another, so a batch is split into groups that are processed in parallel, each of
-which accumulates its own gradients. A group is computed by one thread or by several, each of which computes its own
-units. Row t R + r of an array with a time axis is that of batch row r at step t. The offsets of all arrays are defined
+Batch rows are independent of one another. A batch is therefore split into groups that are processed in parallel; each
+group accumulates its own gradients. A group is computed by one thread or by several, each of which computes its own
+units. Row t R + r of an array with a time axis belongs to batch row r at step t. The offsets of all arrays are defined
 in `elman.engine.numba.layout`.
 """
 
@@ -29,9 +29,9 @@ Array = NDArray[np.floating]
 
 
 class Pointers(NamedTuple):
-    """Pointers to the kernels that those of a window call.
+    """Pointers to the kernels that the kernels of a window call.
 
-    A copy of such a kernel in the one that calls it might round otherwise, see `elman.jit.inlined`.
+    A copy of such a kernel in its caller might round differently, see `elman.jit.inlined`.
     """
 
     multiply: KernelPointer = UNUSED
@@ -41,7 +41,7 @@ class Pointers(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Activations and gradients of one group of batch rows; of all groups, with an axis for them, in the workspaces."""
+    """Activations and gradients of one group of batch rows; with an axis for the groups, the workspaces of all."""
 
     h: Array  # (layers, T + 1, R, m_row): step 0 is the initial state; then a row of zeros
     s: Array  # the same for the cell state, which only the LSTM has
@@ -58,14 +58,14 @@ class Workspace(NamedTuple):
     panels: Array  # (threads, TERMS, m_row): for `sum_outer_products`, of the type of packed matrices
     zeros: Array  # as long as the longest row
     dy_before: Array  # (R, m_row): dL/dh of a step before a reset, if there are any
-    scratch: NDArray[np.uint32] | None  # of all groups or threads, for products of pairs of bfloat16; None without
+    scratch: NDArray[np.uint32] | None  # of all groups or threads, for products of pairs of bfloat16; otherwise None
     scratch_start: int
     scratch_size: int
     pointers: Pointers
 
 
 class Window(NamedTuple):
-    """What a group of batch rows reads at a time."""
+    """The characters that a group of batch rows reads at a time."""
 
     indices: NDArray[np.intp]  # (T, R)
     T: int
@@ -74,7 +74,7 @@ class Window(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """A network, and what its kernels need for all groups of a batch."""
+    """A network, and the arguments of its kernels for all groups of a batch."""
 
     net: Network
     workspaces: Workspace
@@ -85,7 +85,7 @@ class Groups(NamedTuple):
 
 @inlined
 def select_workspace(workspaces, g):
-    """The workspace of a group."""
+    """Return the workspace of a group."""
     return Workspace(
         workspaces.h[g], workspaces.s[g], workspaces.tanh_s[g], workspaces.gates[g], workspaces.y[g],
         workspaces.inputs[g], workspaces.dy[g], workspaces.ds[g], workspaces.g[g], workspaces.losses[g],
@@ -96,7 +96,7 @@ def select_workspace(workspaces, g):
 
 @inlined
 def _own_ranges(sizes, blocks, thread):
-    """The thread's units of each of so many blocks."""
+    """Return the thread's units of each of so many blocks."""
     if thread.size == 1:
         return entire(blocks * sizes.m_row)
     return Ranges(thread.first, thread.last - thread.first, blocks, sizes.m_row)
@@ -104,19 +104,19 @@ def _own_ranges(sizes, blocks, thread):
 
 @inlined
 def _locate_scratch(workspace, thread):
-    """Where the scratch of a thread begins: that of its group, unless threads share the group."""
+    """Return where the scratch of a thread begins: in its group's scratch, unless threads share the group."""
     return workspace.scratch_start if thread.size == 1 else thread.rank * workspace.scratch_size
 
 
 @inlined
 def _own_vectors(thread, itemsize):
-    """Vectors of the thread's units of a block."""
+    """Return the vectors of the thread's units of a block."""
     return (thread.last - thread.first) * itemsize // BYTES
 
 
 @inlined
 def _make_step(net, layer, t, T, R, workspace, thread):
-    """Where the rows of a time step begin, from the thread's first unit on."""
+    """Return where the rows of a time step begin, from the thread's first unit on."""
     sizes, offsets = net.sizes, net.offsets
     m_row, unit, before = sizes.m_row, thread.first, (layer * (T + 1) + t) * R * sizes.m_row + thread.first
     return Step(
@@ -130,7 +130,7 @@ def _make_step(net, layer, t, T, R, workspace, thread):
 
 @inlined
 def _cell_arrays(net, workspace, inputs, indices):
-    """What the kernels of the cell get."""
+    """Return the arrays of the cell's kernels."""
     return Arrays(
         workspace.gates, inputs, net.theta, workspace.s, workspace.tanh_s, workspace.h, workspace.dy, workspace.ds,
         indices,
@@ -139,7 +139,7 @@ def _cell_arrays(net, workspace, inputs, indices):
 
 @inlined
 def _forward_step(net, layer, t, T, R, workspace, indices, thread):
-    """One time step of one layer for all rows; U x + b has been computed."""
+    """Compute one time step of one layer for all rows, given U x + b."""
     sizes, step = net.sizes, _make_step(net, layer, t, T, R, workspace, thread)
     recurrent = (sizes.blocks - sizes.recurrent_blocks) * sizes.m_row
     call_pointer(
@@ -168,7 +168,7 @@ def _forward_step(net, layer, t, T, R, workspace, indices, thread):
 
 @inlined
 def _multiply_inputs(net, layer, T, R, y, y_start, workspace, thread):
-    """U x + b of a layer after the first, for all steps of the window."""
+    """Compute U x + b of a layer after the first, for all steps of the window."""
     sizes = net.sizes
     row = sizes.input_blocks * sizes.m_row
     call_pointer(
@@ -184,7 +184,7 @@ def _multiply_inputs(net, layer, T, R, y, y_start, workspace, thread):
 
 @exact  # as written: LLVM would choose the order of a sum of three by the processor
 def _loss(total, largest, logit):
-    """-log p of a character, from the exponentials of the logits less the largest."""
+    """Return -log p of a character, from the exponentials of the logits minus the largest logit."""
     return np.log(total) + (largest - logit)
 
 
@@ -206,7 +206,7 @@ def _compute_losses(workspace, targets, first, last, K_row, backward):
 
 @inlined
 def _backward_layer(net, layer, T, R, workspace, indices, thread):
-    """dL/da for every step of a layer, which overwrites its gates, and dL/dh_0."""
+    """Compute dL/da for every step of a layer, which overwrites its gates, and dL/dh_0."""
     sizes = net.sizes
     dy, m_row, row = workspace.dy, sizes.m_row, sizes.gates_row
     unit, vectors = thread.first, _own_vectors(thread, dy.itemsize)
@@ -256,12 +256,12 @@ def _sum_columns(target, target_start, source, source_start, row, rows, vectors,
 
 @inlined
 def _compute_layer_gradients(net, layer, T, R, y, y_start, workspace, indices, thread):
-    """dW, dU and the bias gradients of one layer; `y` is the input of a layer after the first."""
+    """Compute dW, dU and the bias gradients of one layer; `y` is the input of a layer after the first."""
     sizes, offsets = net.sizes, net.offsets
     gradient, gates, m_row, row = workspace.gradient, workspace.gates, sizes.m_row, sizes.gates_row
     start, unit, vectors = layer * T * R * row, thread.first, _own_vectors(thread, gates.itemsize)
     for k in range(T * R if sizes.reset_at >= 0 else 0):
-        if indices[k] == sizes.reset_at:  # the state that the step read; the layers above have read the real one
+        if indices[k] == sizes.reset_at:  # set the state that the step read; the layers above have read the real one
             copy(workspace.h, (layer * (T + 1) * R + k) * m_row + unit, workspace.zeros, 0, vectors)
     if sizes.reset_at >= 0:
         barrier(thread)
@@ -325,7 +325,7 @@ def carry_state(T, R, sizes, workspace, thread):
 
 @inlined
 def _locate_outputs(T, R, sizes, dropout_mask):
-    """Where the layers' outputs are: their stride from layer to layer, and the offset of the first one."""
+    """Return where the layers' outputs are: their stride from layer to layer, and the offset of the first one."""
     # With dropout the outputs have no step 0.
     return (T if dropout_mask.is_on else T + 1) * R * sizes.m_row, 0 if dropout_mask.is_on else R * sizes.m_row
 
@@ -415,7 +415,7 @@ def backward(net, workspace, prior, window, thread):
 
 @inlined
 def run_window(groups, workspace, prior, window, targets, is_training, thread):
-    """Losses of a window and, if `is_training`, gradients; the final state becomes the initial one."""
+    """Compute the losses of a window and, if `is_training`, gradients; the final state becomes the initial one."""
     net, T, R = groups.net, window.T, window.R
     call_pointer(groups.forward, (net, workspace, prior, window, thread))
     first, last = partition(thread, T * R)

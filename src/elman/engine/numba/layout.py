@@ -3,9 +3,9 @@
 K  size of the alphabet     m  hidden units of a layer     m_row, K_row  the same, padded to full panels
 
 `theta` holds the parameters, first the matrices and then the biases, so that an optimizer processes each kind as one
-range. A row of U is that of a character in the first layer and of a unit of a gate in the others. What is derived from
-`theta` after every update is in two more: `packed` holds the matrices in panels, also transposed, and `added` what
-products are added to, the first layer's rows U + b and the bias of the output.
+range. A row of U belongs to a character in the first layer, and to a unit of a gate in the others. Two more buffers are
+derived from `theta` after every update: `packed` holds the matrices in panels, also transposed, and `added` the terms
+that products are added to, the first layer's rows U + b and the bias of the output.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from elman.jit import inlined, kernel
 from elman.network.parameters import Architecture, Array, Arrays, suffix
 
 _UNIT_VECTORS = 2
-"""Vectors of which all padded rows are a multiple."""
+"""All padded rows are a multiple of so many vectors."""
 
 _COPIED = 64
 """Columns of a matrix that are copied at a time, so that the cache holds the rows of both orders."""
@@ -46,7 +46,7 @@ class Sizes(NamedTuple):
     recurrent_blocks: int  # blocks that the recurrent product adds to: the last ones
     blocks: int  # blocks of a row of gates
     state_vectors: int  # of a layer: h or, 2, h and s
-    has_recurrent_bias: bool  # whether there is a bias d, that of the last block
+    has_recurrent_bias: bool  # whether there is a bias d, which belongs to the last block
     gates_row: int
     panel_width: int  # elements of a row of a panel
     V: int  # offsets in theta …
@@ -82,12 +82,12 @@ class Layout(NamedTuple):
 
 
 def row_multiple(dtype: np.dtype[Any]) -> int:
-    """Return the number of elements of which all padded rows are a multiple."""
+    """Return the number of elements that the length of all padded rows is a multiple of."""
     return _UNIT_VECTORS * BYTES // dtype.itemsize
 
 
 def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int, pairs: bool = False) -> Layout:
-    """Return the layout for products of `rows` batch rows at a time; of `pairs` in mixed precision."""
+    """Return the layout for products of `rows` batch rows at a time; with `pairs`, for mixed precision."""
     cell, lanes, unit = CELLS[network.cell], BYTES // dtype.itemsize, row_multiple(dtype)
     m_row, K_row = (-(-n // unit) * unit for n in (network.m, network.K))
     input_blocks, recurrent_blocks = len(cell.input_gates), cell.recurrent_blocks
@@ -111,9 +111,9 @@ def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int, pairs: b
             offsets[layer, column] = packed.allocate(m_row * input_blocks * m_row)
     offsets[0, U_FORWARD] = added.allocate(network.K * input_blocks * m_row)
     V_forward, V_backward, c_padded = (*(packed.allocate(K_row * m_row) for _ in range(2)), added.allocate(K_row))
-    # As many per panel as hide the latency of a sum by others that are independent of it.
+    # As many vectors per panel as there must be independent sums to hide the latency of each.
     vectors = PAIR_VECTORS if pairs else {1: 8, 2: 6, 3: 4}.get(rows, 2) * AT_ONCE
-    # One cache line more, so that successive rows do not map to the same cache sets.
+    # One additional cache line, so that successive rows do not map to the same cache sets.
     gates_row = cell.blocks * m_row + unit
     sizes = Sizes(
         network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, cell.blocks,
@@ -138,7 +138,7 @@ class _OffsetAllocator:
 
 
 def views(layout: Layout, flat: Array) -> Arrays:
-    """Return the parameters as views of `flat`, shaped like the network's own but for the order of axes and gates.
+    """Return the parameters as views of `flat`, shaped like the network's own except for the order of axes and gates.
 
     Each view has an axis for the blocks; the padding behind the m elements of a gate is left out.
     """
@@ -188,7 +188,7 @@ def unflatten(layout: Layout, flat: Array, into: Mapping[str, Array]) -> None:
 
 
 def _copy(target: Array, source: Array) -> None:
-    """Copy an array, some columns at a time: the rows of the one may be the columns of the other."""
+    """Copy an array, some columns at a time: the rows of one may be the columns of the other."""
     for first in range(0, target.shape[-1], _COPIED):
         target[..., first : first + _COPIED] = source[..., first : first + _COPIED]
 
@@ -207,7 +207,7 @@ def pack_part(net, backward, part, parts):
 
 @inlined
 def _pack_forward(net, layer):
-    """Pack what the forward pass reads of a layer."""
+    """Pack the matrices of a layer that the forward pass reads."""
     theta, packed, sizes, offset = net.theta, net.packed, net.sizes, net.offsets[layer]
     m, m_row, width = sizes.m, sizes.m_row, sizes.panel_width
     recurrent, inputs = sizes.recurrent_blocks * m_row, sizes.input_blocks * m_row
@@ -223,7 +223,7 @@ def _pack_forward(net, layer):
 
 @inlined
 def _pack_backward(net, layer):
-    """Pack what the backward pass reads of a layer."""
+    """Pack the matrices of a layer that the backward pass reads."""
     theta, packed, sizes, offset = net.theta, net.packed, net.sizes, net.offsets[layer]
     m_row, width = sizes.m_row, sizes.panel_width
     recurrent, inputs = sizes.recurrent_blocks * m_row, sizes.input_blocks * m_row

@@ -1,12 +1,12 @@
-"""The hidden matrices in an update of Muon (`elman.network.optimizer`), in blocks (m, m), each that of one gate.
+"""The hidden matrices in an update of Muon (`elman.network.optimizer`), in blocks (m, m), one for each gate.
 
 A step of the Newton-Schulz iteration is written as three products,
 
     (1)  A = X X'        (2)  Q = c A A + b A + a I        (3)  X <- Q X.
 
-A and Q are symmetric, so only the tiles that touch their lower triangle are computed, and then mirrored. Each product
-is a phase. In a phase no panel of columns depends on another, so threads can share the panels, and what is computed for
-a panel does not depend on how they do.
+A and Q are symmetric. Therefore only the tiles that touch their lower triangle are computed, and then mirrored. Each
+product is a phase. In a phase no panel of columns depends on another, so that threads can share the panels, and the
+result for a panel does not depend on how they do.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def make_square_workspaces(
 
 @inlined
 def select_square(workspaces, n, thread):
-    """The n-th workspace, with the left factor of a thread."""
+    """Return the n-th workspace, with the left factor of a thread."""
     return SquareWorkspace(
         workspaces.X[n], workspaces.A[n], workspaces.Q[n], workspaces.left[thread.rank], workspaces.panels[n],
         workspaces.zeros[n],
@@ -67,7 +67,7 @@ def select_square(workspaces, n, thread):
 
 @inlined
 def _multiply_rows(c, workspace, s, columns, size, first):
-    """The rows from `first` on of the columns from s on of the product of the packed factors."""
+    """Compute, in the columns from s on, the rows from `first` on of the product of the packed factors."""
     terms = count_terms(workspace.panels, size)
     tile_rows, r = even_split(size - first, tile_shape(workspace.panels)[0]), first
     while r < size:
@@ -91,7 +91,7 @@ def _mirror(c, s, columns, size):
 def run_phases(workspace, size, first, last, part, parts):
     """Compute every `parts`-th panel, from panel `part` on, in phases `first` to `last` - 1 of all steps.
 
-    X has a norm of at most 1 before the first phase. Several phases in one call are for one part of one.
+    X has a norm of at most 1 before the first phase. If a call computes several phases, `parts` must be 1.
     """
     X, A, Q, panels = workspace.X, workspace.A, workspace.Q, workspace.panels
     panel_width, terms = tile_shape(panels)[1] * BYTES // X.itemsize, count_terms(panels, size)
@@ -154,8 +154,8 @@ def make_hidden_matrices(first: int, last: int, network: BatchedNetwork) -> Hidd
 def update_hidden(thread, hidden, rate, shrink, scale, grad_clip, theta, N, gradient):
     """Update all blocks, from a gradient that is multiplied by `scale`.
 
-    Every thread updates the same number of blocks by itself. Fewer blocks than threads are left, and the threads update
-    them together, if they are large.
+    Every thread updates the same number of blocks by itself. The threads update the remaining blocks, fewer than there
+    are threads, together if the blocks are large.
     """
     size, rate = hidden.size, rate * hidden.step_scale
     together = hidden.blocks % thread.size if size >= SHARED_SIZE else 0
@@ -181,7 +181,7 @@ def update_hidden(thread, hidden, rate, shrink, scale, grad_clip, theta, N, grad
 
 @kernel
 def update_momentum(N, g, X, scale, grad_clip):
-    """Update the momentum of one block; X becomes what is orthogonalized, with norm 1."""
+    """Update the momentum of one block; X becomes the matrix to orthogonalize, with norm 1."""
     scalar = X.dtype.type
     scale, grad_clip, keep, new = scalar(scale), scalar(grad_clip), scalar(MOMENTUM), scalar(1 - MOMENTUM)
     squares = 0.0

@@ -8,8 +8,8 @@ Rows    the rows of the matrix one after the other: U, transposed, the biases an
 Strips  the matrix cut into strips of columns, as wide as a row of sums that fits the registers, strip after strip: W, V
         and their transposes. A product then reads memory sequentially, however large the matrix is.
 
-Padding stays zero: a padded unit has zero input weights, so its state is tanh(0), and zero output weights. Only the
-bias of a padded character is -infinity and stays so: its probability is 0, and so are all its gradients.
+Padding stays zero: a padded unit has zero input weights, so that its state is tanh(0), and zero output weights. The
+only exception is the bias of a padded character, which stays -infinity: its probability and all its gradients are 0.
 """
 
 from __future__ import annotations

@@ -4,13 +4,13 @@ m, K  hidden units, characters; padded to full vectors: m_row, K_row
 T     characters in one window
 
 The gradient of a matrix is computed panel by panel, and AdaGrad uses a panel while it is in the first-level cache: one
-update of the reference experiment takes a third of the time that the kernels for batches need.
+update of the reference experiment needs a third of the time of the kernels for batches.
 
-W is needed by rows (backward pass) and by columns (forward pass), and V likewise, because the lanes of a product lie
-along the contiguous axis: `W_columns` and `V_columns` are the transposes, updated together with W and V.
+W and V are needed by rows (backward pass) and by columns (forward pass), because the lanes of a product lie along the
+contiguous axis: `W_columns` and `V_columns` are the transposes, updated together with W and V.
 
 A second thread computes the output layer: the logits and V' g_t while the first one computes the recurrence a few steps
-ahead, then the update of V. So V stays in the caches of one core and W in those of the other.
+ahead, then the update of V. Therefore V stays in the caches of one core and W in the caches of the other.
 """
 
 from typing import NamedTuple
@@ -52,18 +52,18 @@ class Scratch(NamedTuple):
 
     W_columns: Array  # (m_row, m_row)
     V_columns: Array  # (m_row, K_row)
-    h: Array  # (T + 1, m_row): row 0 is the initial state, row t + 1 that after step t
+    h: Array  # (T + 1, m_row): row 0 is the initial state, row t + 1 the state after step t
     g: Array  # (T, K_row): logits, overwritten by probabilities, then by dL/do
-    da: Array  # (T + 1, m_row): row t + 1 is that of step t; row 0 is unused
-    dU: Array  # (K, m_row), of which only the rows marked in `touched` are valid
+    da: Array  # (T + 1, m_row): row t + 1 belongs to step t; row 0 is unused
+    dU: Array  # (K, m_row): only the rows marked in `touched` are valid
     touched: NDArray[np.uint8]  # (K,), zero between windows
     panels: Array  # (2, PANEL_ROWS, m_row): for each of two threads
     zeros: Array  # as long as the longest run that is copied: K_row, or a vector of rows of m_row
     db: Array  # (m_row,)
     dc: Array  # (K_row,)
-    indices: NDArray[np.intp]  # (T + 1,): those of the window and of the character after it
-    differences: NDArray[np.float64]  # (T,): the largest logit of each step less that of its target …
-    totals: NDArray[np.float64]  # (T,): … and its sum of exponentials
+    indices: NDArray[np.intp]  # (T + 1,): the characters of the window and the next one
+    differences: NDArray[np.float64]  # (T,): the largest logit of each step minus the logit of its target
+    totals: NDArray[np.float64]  # (T,): the sum of exponentials of each step
 
 
 class AdagradScalars(NamedTuple):
@@ -132,7 +132,7 @@ def matvec(c, c_start, d, d_start, a, a_start, b, row, depth, reverse):
 def read_indices(indices, text, index_bytes, position):
     """Read `indices` from a text, see `Training.text`.
 
-    So one kernel serves alphabets of any size: kernels for several types of index would be compiled separately.
+    One kernel thus serves alphabets of any size: kernels for several types of index would be compiled separately.
     """
     start = position * index_bytes
     for t in range(len(indices)):
@@ -158,7 +158,7 @@ def recur(weights, scratch, first, last, T, m):
 
 @inlined
 def compute_logits(weights, scratch, first, rows, m):
-    """The logits of `rows` steps."""
+    """Compute the logits of `rows` steps."""
     h, m_row, K_row = scratch.h, len(weights.b), len(weights.c)
     vectors = K_row * h.itemsize // BYTES
     columns = strip_width(vectors) * BYTES // h.itemsize
@@ -186,7 +186,7 @@ def compute_softmax(scratch, first, rows, K_row):
 
 @exact  # without fastmath: the losses are added in the order of the steps
 def sum_losses(differences, totals, T):
-    """The loss L = -sum_t log p_t[y_t] of a window.
+    """Return the loss L = -sum_t log p_t[y_t] of a window.
 
     The logarithm is taken once per 32 steps, of the product of their sums of exponentials: each is in [1, K], so that
     it cannot overflow.
@@ -203,7 +203,7 @@ def sum_losses(differences, totals, T):
 
 @inlined
 def compute_output_backward(weights, scratch, first, rows, K):
-    """V' g_t of `rows` steps."""
+    """Compute V' g_t of `rows` steps."""
     m_row, K_row = len(weights.b), len(weights.c)
     vectors = m_row * scratch.g.itemsize // BYTES
     columns = strip_width(vectors) * BYTES // scratch.g.itemsize
@@ -215,7 +215,7 @@ def compute_output_backward(weights, scratch, first, rows, K):
 
 @inlined
 def recur_backward(weights, scratch, T, m):
-    """da_t = (1 - h_t^2) (V' g_t + W' da_{t+1}), in row t of da, for all steps, from V' g_t there."""
+    """Compute da_t = (1 - h_t^2) (V' g_t + W' da_{t+1}) for all steps, in row t of da, which contains V' g_t before."""
     h, da, m_row = scratch.h, scratch.da, len(weights.b)
     for t in range(T, 0, -1):
         row = t * m_row
@@ -319,8 +319,8 @@ def update_inputs(weights, squared_grads, scratch, scalars, T):
 def advance(thread, training, losses):
     """Perform `len(losses)` updates.
 
-    Two threads call this kernel, or one. The last of them computes the output layer. The first one waits for it only
-    where it needs V' g_t of all steps, and at the end.
+    One or two threads call this kernel. The last of them computes the output layer. The first one waits for it only
+    when it needs V' g_t of all steps, and at the end.
     """
     weights, squared_grads, scratch, scalars, m, K, T, text, index_bytes, next_position = training
     m_row, position = len(weights.b), next_position[0]

@@ -19,17 +19,17 @@ from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array
 
 RANGES = 4
-"""Ranges of the parameters that threads update in parallel. They do not depend on the number of threads: the order in
-which the squares of the gradient are added does not either.
+"""Ranges of the parameters that threads update in parallel. They do not depend on the number of threads, nor does the
+order in which the squares of the gradient are added.
 """
 
 _ADAGRAD, _RMSPROP, _ADAM, _SGD, _MUON = range(5)
 STEPS = {"adagrad": _ADAGRAD, "rmsprop": _RMSPROP, "adam": _ADAM, "sgd": _SGD, "muon": _MUON}
-"""The steps of `elman.network.optimizers`; that of hidden matrices is in `elman.engine.numba.muon`."""
+"""The steps of `elman.network.optimizers`; the step of hidden matrices is in `elman.engine.numba.muon`."""
 
 
 class Rule(NamedTuple):
-    """What an optimizer does in every update; a part of theta, a range, has one weight decay."""
+    """The settings of an optimizer for every update; a part of theta, a range, has one weight decay."""
 
     kind: int
     is_decoupled: bool  # weight decay multiplies the parameters
@@ -38,18 +38,18 @@ class Rule(NamedTuple):
     max_norm: float  # limit of clipping by norm, or infinity
     beta1: float
     beta2: float
-    starts: NDArray[np.intp]  # of the parts
+    starts: NDArray[np.intp]  # where the parts begin
     stops: NDArray[np.intp]
     decays: NDArray[np.float64]
 
 
 RATE, SHRINK, BIAS1, BIAS2, AVERAGE_WEIGHT = range(5)
-"""The numbers of one update: the learning rate; what decoupled weight decay multiplies parameters by; 1 - beta_1^n and
-1 - beta_2^n; and the weight of the new parameters in their average."""
+"""The numbers of one update: the learning rate; the factor of decoupled weight decay; 1 - beta_1^n and 1 - beta_2^n;
+and the weight of the new parameters in their average."""
 
 
 class Moments(NamedTuple):
-    """Moments and averaged weights, flat like the parameters; empty where the optimizer has none."""
+    """Moments and averaged weights, flat like the parameters; empty if the optimizer has none."""
 
     M: Array
     N: Array
@@ -59,7 +59,7 @@ class Moments(NamedTuple):
 class FlatOptimizer:
     """An optimizer and room for a copy of its state, flat like the network's parameters.
 
-    Matrices have weight decay, biases have none. Hidden matrices, where Muon updates them, are not in the rule's parts.
+    Matrices have weight decay, biases have none. Hidden matrices that Muon updates are not in the rule's parts.
     """
 
     def __init__(self, network: BatchedNetwork, optimizer: Optimizer) -> None:
@@ -121,7 +121,7 @@ def reduce_gradients(gradients, first, last, factor, squares, k):
 
 @exact  # without fastmath: the squares are added in their order
 def clip_scale(squares, max_norm):
-    """The factor of clipping by norm, for a gradient of which `squares` are partial sums of squares."""
+    """Return the factor of clipping by norm; `squares` are partial sums of squares of the gradient."""
     total = 0.0
     for square in squares:
         total += square

@@ -4,10 +4,10 @@ A panel holds a few vectors of every row of a matrix, row after row, so that a p
 first-level cache while the sums stay in registers (`elman.engine.numba.tile`). Panels are packed once per
 update and read in every time step.
 
-The type of the packed arrays decides what a product multiplies: numbers of the type of the sums, or pairs of bfloat16
-in a uint32, the elements 2 k and 2 k + 1 of the summed dimension, of which the processor multiplies twice as many at a
-time. A sum has one term for each packed number: `depth` terms, or half as many. The panel that starts at column s of a
-matrix begins at offset s * terms, whatever the number of its columns.
+The type of the packed arrays determines the factors of a product: numbers of the type of the sums, or pairs of bfloat16
+in a uint32, which are the elements 2 k and 2 k + 1 of the summed dimension. The processor multiplies twice as many
+pairs at a time. A sum has one term for each packed number: `depth` terms, or half as many. The panel that starts at
+column s of a matrix begins at offset s * terms, whatever the number of its columns.
 """
 
 from typing import Any, NamedTuple
@@ -43,13 +43,13 @@ def scratch_size(row: int) -> int:
 
 @inlined
 def even_terms(terms):
-    """So many terms of pairs, rounded up to a multiple of `PAIR_TERMS`: the others are zero."""
+    """Return so many terms of pairs, rounded up to a multiple of `PAIR_TERMS`: the additional terms are zero."""
     return (terms + PAIR_TERMS - 1) // PAIR_TERMS * PAIR_TERMS
 
 
 @inlined
 def round_pair(low, high):
-    """Two float32, given by their bits, rounded to the nearest bfloat16: the first one in the lower half."""
+    """Return two float32, given by their bits, rounded to the nearest bfloat16: the first one in the lower half."""
     bias, one, half = np.uint32(0x7FFF), np.uint32(1), np.uint32(16)
     low = np.uint32(low + bias + ((low >> half) & one)) >> half
     high = np.uint32(high + bias + ((high >> half) & one)) & np.uint32(0xFFFF0000)
@@ -246,12 +246,12 @@ class Scratch(NamedTuple):
 
 @inlined
 def entire(n):
-    """A row or column of n elements."""
+    """Return a range with a row or column of n elements."""
     return Ranges(0, n, 1, n)
 
 
 def _left_factor(scratch, a):
-    """The array of the left factor of a product: packed pairs, or A itself if `scratch` is None."""
+    """Return the array of the left factor of a product: packed pairs, or A itself if `scratch` is None."""
     raise NotImplementedError
 
 
@@ -264,8 +264,8 @@ def _select_left_factor(scratch, a):
 def multiply_panels(C, D, A, B, rows, depth, columns, ranges, scratch, scratch_start):
     """C = D + A B for B in `Panels`; D may be C.
 
-    Of the `columns`, those of `ranges` are computed, which begin and end at a multiple of a vector. `scratch` is None,
-    or from `scratch_start` on workspace for `ROWS` rows of A in pairs.
+    The columns in `ranges`, which begin and end at a multiple of a vector, are computed out of all `columns`. `scratch`
+    is None, or contains workspace from `scratch_start` on for `ROWS` rows of A in pairs.
     """
     c, c_start, c_row = C
     d, d_start, d_row = D
@@ -306,7 +306,7 @@ def sum_outer_products(C, A, B, packed, zeros, depth, columns, ranges, scratch, 
     """C = sum_k A[k, :]' B[k, :], a sum over `depth` rows of A and of B, which has so many columns.
 
     The rows of C in `ranges` are computed. `zeros` is as long as a row of C; `packed` is workspace for `TERMS` packed
-    rows of B, `scratch` None or workspace for rows of A in pairs. The columns of A that a tile needs stay in the
+    rows of B; `scratch` is None or workspace for rows of A in pairs. The columns of A that a tile needs stay in the
     first-level cache while all panels are read.
     """
     c, c_start, c_row = C

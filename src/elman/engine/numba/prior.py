@@ -1,4 +1,4 @@
-"""The n-gram prior of batched kernels: what is read of it, and what it adds to the logits and gradients.
+"""The n-gram prior of batched kernels: its predictions, and the terms that it adds to the logits and gradients.
 
 T, R   steps and batch rows of a group's window         n  length of its longest context
 K_row  size of the alphabet, padded
@@ -27,7 +27,7 @@ Array = NDArray[np.floating]
 
 
 class PriorValues(NamedTuple):
-    """What the n-gram prior adds to the logits of one group of batch rows."""
+    """The terms that the n-gram prior adds to the logits of one group of batch rows."""
 
     is_on: bool  # whether it takes part in the logits
     matched: NDArray[np.int64]  # (T, R): the matched lengths
@@ -36,9 +36,9 @@ class PriorValues(NamedTuple):
 
 
 class PriorWorkspace(NamedTuple):
-    """The n-gram model that one group of batch rows reads; of all groups, with an axis for them, in the workspaces.
+    """The n-gram model that one group of batch rows reads; with an axis for the groups, the workspaces of all.
 
-    Without a model the table is empty, and not None, for which all kernels would have to be compiled again.
+    Without a model the table is empty instead of None, for which all kernels would have to be compiled again.
     """
 
     table: Table
@@ -78,7 +78,7 @@ def make_priors(sizes: Sizes, is_on: bool, groups: int, T: int, R: int, dtype: n
 
 @inlined
 def select_prior(priors, g):
-    """The workspace of a group."""
+    """Return the workspace of a group."""
     values = priors.values
     return PriorWorkspace(
         priors.table, priors.added, priors.grows, priors.history[g], priors.bases[g], priors.extras[g], priors.reads[g],
@@ -89,7 +89,7 @@ def select_prior(priors, g):
 
 @inlined
 def restart_history(prior, r, history):
-    """Set the history of row r, whose nodes are found when it reads next."""
+    """Set the history of row r; its nodes are found when it reads next."""
     for o in range(len(history)):
         prior.history[r, o] = history[o]
     prior.bases[r, 0] = NONE
@@ -97,9 +97,9 @@ def restart_history(prior, r, history):
 
 @inlined
 def read_prior(sizes, prior, indices, folds, T, R):
-    """Read the characters `indices` (T R,) of a window with the n-gram model: log q and matched lengths are left there.
+    """Read the characters `indices` (T R,) of a window with the n-gram model; store log q and the matched lengths.
 
-    `folds` (T R,) are left out of the counts. A prior that is off only gets the history.
+    The counts of `folds` (T R,) are left out. A prior that is off only reads the history.
     """
     if prior.values.is_on:
         call_pointer(

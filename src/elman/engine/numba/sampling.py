@@ -25,7 +25,7 @@ TEMPERATURE, NGRAM_WEIGHT, TRUNCATES = _NAMES.index("temperature"), _NAMES.index
 
 
 def pack_sampling_params(sampling: Sequence[SamplingParams], K: int) -> NDArray[np.float64]:
-    """Return the parameters (n, B) of B batch rows for the kernels; top-k is 0 where it excludes nothing."""
+    """Return the parameters (n, B) of B batch rows for the kernels; top-k is 0 if it excludes nothing."""
     packed = np.empty((len(_NAMES) + 1, len(sampling)))
     packed[:TRUNCATES] = np.array([_get_values(params) for params in sampling]).T
     top_k = packed[_NAMES.index("top_k")]
@@ -35,7 +35,7 @@ def pack_sampling_params(sampling: Sequence[SamplingParams], K: int) -> NDArray[
 
 
 def _compile_filters(options: Sequence[SamplingOption], row: int = 0) -> Any:
-    """Return the kernel that applies the filters of some options, the first of which has this row of the parameters."""
+    """Return the kernel that applies the filters of some options; `row` is the first option's row of the parameters."""
     if not options:
         return inlined(lambda p, sampling_params, b: None)
     following, default = _compile_filters(options[1:], row + 1), options[0].default
@@ -57,9 +57,9 @@ _apply_filters = _compile_filters(_OPTIONS)
 
 @allocating_kernel
 def truncate(row, total, sampling_params, b, remaining):
-    """Apply the filters of batch row b to a row of numbers with this sum; remaining[b] becomes the sum of what is left.
+    """Apply the filters of batch row b to a row of numbers with sum `total`; remaining[b] becomes the remaining sum.
 
-    The order of the filters is that of the fields of `SamplingParams`.
+    The filters are applied in the order of the fields of `SamplingParams`.
     """
     p = row / total
     descending = np.argsort(-p, kind="mergesort")  # in float64, as the filters sort: another type is compiled as well
@@ -79,7 +79,7 @@ def truncate_pointer(dtype: np.dtype[np.floating]) -> KernelPointer:
 
 @inlined
 def softmax_scale(temperature, scalar_type):
-    """The factor of the logits. At a temperature of 0 it leaves only the most likely character.
+    """Return the factor of the logits. At a temperature of 0 it leaves only the most likely character.
 
     It is finite in float32 and not 0, which would make a NaN of the -infinity of padded characters.
     """
@@ -88,13 +88,13 @@ def softmax_scale(temperature, scalar_type):
 
 @inlined
 def sampling_target(uniform, total, temperature):
-    """The position in the cumulative sum; at a temperature of 0 the first of equals is taken."""
+    """Return the position in the cumulative sum; at a temperature of 0 the first of equal characters is chosen."""
     return uniform * np.float64(total) if temperature > 0 else 0.0
 
 
 @inlined
 def sample_index(row, K, target):
-    """The first character whose cumulative sum exceeds the target; else the last one of positive probability."""
+    """Return the first character whose cumulative sum exceeds the target; else the last of positive probability."""
     cumulative, last = 0.0, 0
     for k in range(K):
         if row[k] > 0:

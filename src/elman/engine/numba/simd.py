@@ -1,13 +1,13 @@
 """Operations on LLVM vectors, in which the inner loops of the compiled kernels are written.
 
 LLVM's loop vectorizer does well on long arrays; the rows of a small network are a dozen vectors, where its checks,
-remainder loops and memory traffic cost as much as the arithmetic. So the inner loops are written as vector
+remainder loops and memory traffic cost as much as the arithmetic. Therefore the inner loops are written as vector
 operations. They are portable: LLVM lowers a vector of 32 bytes to one AVX register or to two NEON registers, and a
 multiply followed by an add (flag ``contract``) to a fused multiply-add where the processor has one.
 
-Where the processor has registers of 64 bytes (AVX-512), two vectors that are next to each other are computed as one.
-That changes no bit of a result: a lane is computed as it would be in a vector of 32 bytes, and a sum over the lanes is
-one over those of a vector of 32 bytes, whatever the registers are.
+If the processor has registers of 64 bytes (AVX-512), two adjacent vectors are computed as one. This changes no bit of a
+result: a lane is computed as in a vector of 32 bytes, and a sum over the lanes adds the lanes of a vector of 32 bytes,
+whatever the registers are.
 """
 
 import math
@@ -30,8 +30,8 @@ CACHE_LINE = 64
 REGISTER_BYTES = 2 * BYTES if has_feature("avx512f") else BYTES
 """Bytes of the largest vector register of the processor, at least `BYTES`."""
 HAS_BFLOAT16 = has_feature("avx512bf16") and binding.llvm_version_info >= (20,)
-"""Whether the processor multiplies pairs of bfloat16 and adds the products in float32, and LLVM has bfloat16: that of
-Numba 0.61, version 15, has the instruction for integers."""
+"""Whether the processor multiplies pairs of bfloat16 and adds the products in float32, and LLVM has bfloat16: LLVM 15,
+in Numba 0.61, has the instruction for integers."""
 
 
 class _BFloat16(ir.types.Type):  # type: ignore[misc]
@@ -59,7 +59,7 @@ def aligned_zeros(n: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 class Address(NamedTuple):
-    """A pointer, and the type of what is there, which LLVM's own pointers do not tell."""
+    """A pointer, and the type of the value there, which LLVM's own pointers do not contain."""
 
     pointer: Any
     kind: Any
@@ -73,14 +73,14 @@ class Address(NamedTuple):
         return Address(builder.bitcast(self.pointer, pointer_to(kind)), kind)
 
     def load(self, builder: Any) -> Any:
-        """Load what is there."""
+        """Load the value at the address."""
         return builder.load(self.pointer, typ=self.kind)
 
 
 def call_function(builder: Any, name: str, arguments: Sequence[Any], emit: Callable[..., None]) -> None:
-    """Call the LLVM function of this name; `emit(builder, *arguments)` appends its body where the module has none yet.
+    """Call the LLVM function `name`; `emit(builder, *arguments)` appends its body if the module has none yet.
 
-    Arguments that are an `Address` are one in its body, too.
+    An argument that is an `Address` is an `Address` in the body, too.
 
     It is never inlined: a copy of its loops at every call would multiply the compile time.
     """
@@ -143,12 +143,12 @@ class Simd:
         self.builder.store(value, address.pointer).align = self.bytes
 
     def shuffle(self, x: Any, y: Any, lanes: list[int]) -> Any:
-        """Select lanes by index: those of x, and from `self.lanes` on those of y."""
+        """Select lanes by index: lanes of x, and from `self.lanes` on lanes of y."""
         mask = ir.Constant(ir.VectorType(_INT, self.lanes), lanes)
         return self.builder.shuffle_vector(x, y, mask)
 
     def split(self, x: Any) -> list[Any]:
-        """The vectors of `BYTES` that a vector consists of."""
+        """Return the vectors of `BYTES` that a vector consists of."""
         lanes = BYTES // self.bytes
         masks = [
             ir.Constant(ir.VectorType(_INT, lanes), [*range(first, first + lanes)])
@@ -231,7 +231,7 @@ class Simd:
     def div_sqrt(self, x: Any, y: Any) -> Any:
         """x / sqrt(y) within 2 ulp; a reciprocal estimate and a Newton step if the processor has the estimate.
 
-        There are estimates of float32 only, and those of a vector of 64 bytes differ from those of `BYTES`.
+        Estimates exist for float32 only, and a vector of 64 bytes has different ones than a vector of `BYTES`.
         """
         assert not self.single or self.lanes * self.bytes == BYTES
         flags = ("reassoc", "nsz", "arcp", "contract", "afn")
@@ -264,7 +264,7 @@ class Simd:
         return self.builder.extract_element(x, _INT(0))
 
     def exp(self, x: Any) -> Any:
-        """e^x; 0 where it would be subnormal, and at most e^87 (float32) or e^708 (float64).
+        """e^x; 0 if it would be subnormal, and at most e^87 (float32) or e^708 (float64).
 
         Cody and Waite (1980): e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln(2) / 2. 2^n is assembled from
         exponent bits; e^r - 1 is its Taylor polynomial.
@@ -312,8 +312,9 @@ class Simd:
 def row_loops(builder: Any, element: Any, vectors: Any, size: int = REGISTER_BYTES) -> Iterator[tuple[Simd, Any]]:
     """Emit the loops over a row of `vectors` vectors of `BYTES`, and yield the operations and the index of each.
 
-    The first loop does as many vectors at once as `size` bytes hold, the second what is left. The index is that of the
-    first of these vectors. What is emitted while the generator is suspended is the body of the loop.
+    The first loop processes as many vectors at once as `size` bytes hold, the second processes the remaining vectors.
+    The index is the index of the first of these vectors. Code that is emitted while the generator is suspended is the
+    body of the loop.
     """
     at_once, done = size // BYTES, vectors.type(0)
     if at_once > 1:

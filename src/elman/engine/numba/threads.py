@@ -1,8 +1,8 @@
 """Threads: a team runs one kernel on every thread, and the threads wait for one another at barriers.
 
 A kernel that supports threads has a first parameter `thread`, a `Thread`. It computes the part of the work that belongs
-to that thread, and calls `barrier` before it reads what another thread wrote. To pass a barrier takes less than a
-microsecond; to wake a sleeping thread takes a hundred, so a call should last for milliseconds.
+to that thread, and calls `barrier` before it reads values that another thread wrote. Passing a barrier takes less than
+a microsecond. Waking a sleeping thread takes a hundred, so that a call should last for milliseconds.
 
 No result depends on the number of threads: they divide the work, but not the order of any sum.
 """
@@ -38,13 +38,14 @@ _PATIENCE = 20_000
 _TRIALS = 3
 """Latest runs with each plan, whose mean times are compared."""
 _SHARE, _FIRST_SHARE = 0.01, 0.1
-"""Fraction of the time that goes into runs with each of the slower plans, and until it has had `_TRIALS` of them.
+"""Fraction of the time that is spent on runs with each of the slower plans, and until a plan has had `_TRIALS` of them.
 
-It may have been measured while the machine was busy, and the first runs are of cold caches.
+A plan may have been measured while the machine was busy, and the first runs have cold caches.
 """
 _BUSY, _BUSY_PAUSE = 0.5, 10
-"""Fraction of a run's time in which its first thread ran, below which the machine is busy, and for how many such times
-no plan with a barrier per step is tried: its threads wait until the system runs the others, a hundred times as long.
+"""Fraction of a run's time in which its first thread ran, below which the machine is busy. Then no plan with a barrier
+per step is tried for so many times that time: its threads wait until the system runs the others, a hundred times as
+long.
 """
 
 Emitter = tuple[Any, Callable[..., Any]]
@@ -57,7 +58,7 @@ class Thread(NamedTuple):
     size: int
     first: int  # units of a layer that the thread computes: none if each thread computes other batch rows
     last: int
-    arrivals: NDArray[np.int64]  # barriers that each thread has reached, and whether one of them will come no more
+    arrivals: NDArray[np.int64]  # barriers that each thread has reached, and whether one of them has given up
 
 
 def make_team(size: int, units: int = 0, multiple: int = 1) -> list[Thread]:
@@ -69,7 +70,7 @@ def make_team(size: int, units: int = 0, multiple: int = 1) -> list[Thread]:
 
 @intrinsic
 def _load_acquire(typingctx: Any, array: Any, i: Any) -> Emitter:
-    """Return array[i]; what another thread wrote before its `_add_release` is visible afterwards."""
+    """Return array[i]; values that another thread wrote before its `_add_release` are visible afterwards."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         address = element_address(context, builder, signature.args[0], values[0], values[1])
@@ -80,7 +81,7 @@ def _load_acquire(typingctx: Any, array: Any, i: Any) -> Emitter:
 
 @intrinsic
 def _add_release(typingctx: Any, array: Any, i: Any, value: Any) -> Emitter:
-    """Add to array[i], after everything that this thread wrote before."""
+    """Add to array[i] after all earlier writes of this thread."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         address = element_address(context, builder, signature.args[0], values[0], values[1])
@@ -112,7 +113,7 @@ def arrive(thread):
 
 @kernel
 def barrier(thread):
-    """Wait until all threads of the team are here; what they wrote before is visible afterwards."""
+    """Wait until all threads of the team are here; values that they wrote before are visible afterwards."""
     arrive(thread)
     if thread.size > 1:
         reached = _load_acquire(thread.arrivals, thread.rank * LINE)
@@ -128,13 +129,13 @@ def barrier(thread):
 
 @inlined
 def partition(thread, n):
-    """The first of n items that the thread computes, and the first that the next thread computes."""
+    """Return the first of n items that the thread computes, and the first that the next thread computes."""
     return n * thread.rank // thread.size, n * (thread.rank + 1) // thread.size
 
 
 @inlined
 def work_alone(thread, units):
-    """The thread as the only one of a team: it computes all units, and waits for no other."""
+    """Return the thread as the only one of a team: it computes all units, and waits for no other."""
     return Thread(0, 1, 0, units, thread.arrivals)
 
 
@@ -149,8 +150,9 @@ class Plan(Enum):
 class _Pool:
     """Threads of this process that run the tasks of all teams, in the order in which they are submitted.
 
-    The threads of a team wait for one another, so its tasks are submitted together: those of the team that is first in
-    the queue can all run. An executor of `concurrent.futures` would take no task once the main thread has ended.
+    The threads of a team wait for one another. Its tasks are therefore submitted together, so that all tasks of the
+    first team in the queue can run. An executor of `concurrent.futures` would accept no task once the main thread has
+    ended.
     """
 
     def __init__(self) -> None:
@@ -179,13 +181,13 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass
 class Timings:
-    """Seconds per step of the latest runs of one kind of work, which several trainings may measure at once."""
+    """Seconds per step of the latest runs of one kind of work, which several training runs may measure at once."""
 
     seconds: dict[Plan, deque[float]] = field(default_factory=lambda: {plan: deque(maxlen=_TRIALS) for plan in Plan})
     spent: float = 0.0
-    """Time of all runs, and …"""
+    """Time of all runs."""
     due: dict[Plan, float] = field(default_factory=lambda: dict.fromkeys(Plan, 0.0))
-    """… that after which each plan is tried again."""
+    """The value of `spent` after which each plan is tried again."""
 
     def choose(self, plans: Sequence[Plan]) -> Plan:
         """Return the plan of the next run: one that is due or, if there is none, the fastest."""
@@ -197,7 +199,7 @@ class Timings:
             )
 
     def steps_within(self, seconds: float, plans: Sequence[Plan]) -> int:
-        """Return how many steps of the next run take so many seconds at most: 1 of a plan that was not tried."""
+        """Return how many steps of the next run take so many seconds at most: 1 for a plan that was not tried."""
         latest = self.seconds[self.choose(plans)]
         return max(1, int(seconds * len(latest) / sum(latest))) if latest else 1
 
@@ -213,7 +215,7 @@ class Timings:
 
 
 _timings: dict[Hashable, Timings] = {}
-"""Those of each kind of work."""
+"""The timings of each kind of work."""
 
 
 class Team:
@@ -228,7 +230,7 @@ class Team:
     max_sharing : int
         Threads that can share the units of a layer.
     units : tuple of int
-        The units of a layer, and the number that they are shared in multiples of.
+        The units of a layer, and a number: each thread's share is a multiple of it.
     """
 
     def __init__(self, kind: Hashable, groups: int = 1, max_sharing: int = 1, units: tuple[int, int] = (0, 1)) -> None:
@@ -260,7 +262,7 @@ class Team:
             self.timings.add(plan, steps, time.perf_counter() - started, time.thread_time() - core_started)
 
     def call(self, kernel: Any, *arguments: object, steps: int = 0) -> None:
-        """Call a kernel, whose first parameter is the thread, likewise; see `elman.jit.runtime.record_kernels`."""
+        """Call a kernel in the same way; its first parameter is the thread. See `elman.jit.runtime.record_kernels`."""
         packed = pack(*arguments)
         if is_recording():
             call_kernel(kernel, self.teams[Plan.SERIAL][0], packed)

@@ -5,14 +5,14 @@ Every product of a recurrent network has one form,
     C[r, :] = D[r, :] + sum_k A[r, k] B[k, :]        r < rows, k < depth,
 
 with the lanes of a vector along the contiguous axis of B, C and D. Holding a tile of C in registers over the entire
-sum is what brings small products to the rate of a large ``sgemm``; Numba cannot express this, so the loop nest
-is written in vector operations (`elman.engine.numba.simd`).
+sum brings small products to the rate of a large ``sgemm``; Numba cannot express this, so that the loop nest is written
+in vector operations (`elman.engine.numba.simd`).
 
 A and B have the type of C, or they are integers of 32 bits that hold a pair of bfloat16 each: then
 
     C[r, :] = D[r, :] + sum_k (A[r, k]_0 B[k, :]_0 + A[r, k]_1 B[k, :]_1),
 
-by Intel's Advanced Matrix Extensions (AMX) where the processor has them.
+by Intel's Advanced Matrix Extensions (AMX) if the processor has them.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ MAX_ROWS = 6
 ACCUMULATORS = 12 * AT_ONCE
 """Vectors of C held in registers. With two registers of B and one broadcast of A they fit the 16 registers of AVX2.
 
-AVX-512 has 32 registers, but more sums gain nothing: two registers of B per six of A are what matters.
+AVX-512 has 32 registers, but more sums gain nothing: the ratio of two registers of B per six of A decides.
 """
 
 MAX_VECTORS = 13 * AT_ONCE
@@ -47,23 +47,23 @@ MAX_VECTORS = 13 * AT_ONCE
 
 CHAINED_SUMS = 12
 MAX_CHAINED_VECTORS = CHAINED_SUMS // 2
-"""A short row has sums in several chains, at most so many vectors in all: each sum waits for the one before, and a
-single chain of a few vectors would leave most of the processor's multipliers idle. The order of a sum must not
-depend on the registers, so there are as many as those of AVX2 hold.
+"""A short row has sums in several chains, at most so many vectors in all: each sum waits for the previous one, and a
+single chain of a few vectors would leave most of the processor's multipliers idle. The order of a sum must not depend
+on the registers, so that there are as many as the registers of AVX2 hold.
 """
 
 PREFETCH_ROWS = 8
-"""Rows of B from the one that is read to the one that is prefetched."""
+"""Distance in rows of B from the row that is read to the row that is prefetched."""
 
 AMX_ROWS, AMX_VECTORS = 16, 8
 """Rows of a register of AMX, also the terms that an instruction adds; and vectors that a row of registers holds."""
 PAIR_ROWS, PAIR_VECTORS = (AMX_ROWS, AMX_VECTORS) if HAS_AMX else (MAX_ROWS, ACCUMULATORS // MAX_ROWS)
 """Rows and vectors of the largest tile of products of pairs."""
 PAIR_TERMS = AMX_ROWS if HAS_AMX else 1
-"""Terms that a sum of pairs has a multiple of."""
+"""The number of terms of a sum of pairs is a multiple of this."""
 HAS_FAST_PAIRS = HAS_AMX or (HAS_BFLOAT16 and binding.get_host_cpu_name().startswith("znver"))
-"""Whether products of pairs take less time than those of float32: AMD's processors multiply twice as many at a time,
-but Intel's take twice as long, except by AMX."""
+"""Whether products of pairs are faster than products of float32: AMD's processors multiply twice as many at a time, but
+Intel's need twice the time, except with AMX."""
 
 _CASES = 32
 """More than the vectors of a row: the number of a tile's shape is `_CASES` times its rows, plus its vectors."""
@@ -72,7 +72,7 @@ _CASES = 32
 def _emit_tile(builder: Any, operands: tuple[Any, ...], rows: int, vectors: int, chains: int = 1) -> None:
     """Emit the product for one tile of rows x vectors, with its sums in registers.
 
-    Of several chains, each sums every so many terms, and what is left over is added to the first one.
+    With several chains, each sums every so many terms, and the remaining terms are added to the first one.
     """
     c, c_row, d, d_row, a, _, _, b, _, depth = operands
     columns = _columns(builder, c.kind, vectors)
@@ -84,7 +84,7 @@ def _emit_tile(builder: Any, operands: tuple[Any, ...], rows: int, vectors: int,
         rest = [simd.constant(0.0) for _ in range(chains - 1) for _, _, simd in tile]
         values = _emit_terms(builder, operands, tile, columns, [*values, *rest], chains)
     results, rest = values[: 3 + len(tile)], values[3 + len(tile) :]
-    # A single short row is that of a small matrix, which the first-level cache holds most of.
+    # A single short row belongs to a small matrix, most of which is in the first-level cache.
     prefetches = rows == 1 and vectors > MAX_VECTORS // 2
     results = _emit_terms(builder, operands, tile, columns, results, 1, prefetches)[3:]
     for n, (r, q, simd) in enumerate(tile):
@@ -156,7 +156,7 @@ def _columns(builder: Any, element: Any, vectors: int) -> list[tuple[int, Simd]]
 def _call_row(builder: Any, arguments: Sequence[Any], *, chained: bool = False) -> None:
     """Call the LLVM function for a tile of one row, which selects the loop for its argument `vectors` at run time.
 
-    If it is `chained`, it sums short rows in several chains, and calls the other one for long rows.
+    If `chained`, the function sums short rows in several chains, and calls the other function for long rows.
     """
     name = f"elman_{'chained_' if chained else ''}row_{arguments[0].kind}_{arguments[2].kind}"
     call_function(builder, name, arguments, _emit_chained_row if chained else _emit_row)
@@ -216,13 +216,13 @@ def _emit_cases(builder: Any, operands: tuple[Any, ...], choice: Any, cases: lis
 
 _AMX_ROW_BYTES = 64
 _LAST, _A, _B, _LAST_B = 3, 4, (5, 7), 6
-"""Registers: those of C before `_LAST` have full rows, as have `_A` and `_B`; `_LAST` and `_LAST_B` may have half."""
+"""Registers: the ones of C before `_LAST`, `_A` and `_B` have full rows; `_LAST` and `_LAST_B` may have half."""
 
 _INT8, _INT64 = ir.IntType(8), ir.IntType(64)
 
 
 def _amx_configuration(rows: int, last_bytes: int) -> list[int]:
-    """The 64 bytes that set the shapes of the registers, for so many rows of C, of which the last has so many bytes."""
+    """Return the 64 bytes that set the registers' shapes: `rows` rows of C, with `last_bytes` bytes in `_LAST`."""
     palette, columns, lengths = 1, [0] * 16, [0] * 16
     for register in range(8):
         columns[register] = last_bytes if register in (_LAST, _LAST_B) else _AMX_ROW_BYTES
@@ -231,7 +231,7 @@ def _amx_configuration(rows: int, last_bytes: int) -> list[int]:
 
 
 def _call_amx(builder: Any, name: str, *arguments: Any) -> None:
-    """Call an intrinsic function; a Python number is that of a register."""
+    """Call an intrinsic function; a Python number is the number of a register."""
     values = [_INT8(each) if isinstance(each, int) else each for each in arguments]
     kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
     builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}"), values)
@@ -290,7 +290,7 @@ def _emit_amx_terms(builder: Any, matrices: Sequence[Any], registers: list[int])
 
 
 def element_address(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> Address:
-    """The address of an element of a flat array."""
+    """Return the address of an element of a flat array."""
     data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
     return Address(data, context.get_data_type(array_type.dtype)).add(builder, start)
 
@@ -298,8 +298,8 @@ def element_address(context: Any, builder: Any, array_type: Any, array: Any, sta
 def row_kernel(emit: Callable[..., None]) -> Any:
     """Return the kernel that ``emit(builder, *operands)`` emits.
 
-    Two of its arguments, a flat array and where a row starts in it, are one operand: the address of the row. The others
-    are integers, or scalars of the type of the first array.
+    Two of its arguments, a flat array and where a row starts in it, are one operand: the address of the row. The other
+    arguments are integers, or scalars of the type of the first array.
     """
 
     @intrinsic
@@ -359,7 +359,7 @@ class Strips(NamedTuple):
 
 @inlined
 def even_split(n, maximum):
-    """The size of the fewest equal parts of n no larger than `maximum`; the last part may be smaller."""
+    """Return the size of the fewest equal parts of n no larger than `maximum`; the last part may be smaller."""
     if n <= maximum:
         return n
     parts = (n + maximum - 1) // maximum
@@ -368,7 +368,7 @@ def even_split(n, maximum):
 
 @inlined
 def strip_width(vectors):
-    """Vectors per strip of a padded row; see `elman.engine.numba.online_engine`."""
+    """Return the vectors per strip of a padded row; see `elman.engine.numba.online_engine`."""
     return even_split(vectors, MAX_VECTORS)
 
 

@@ -26,16 +26,16 @@ from elman.ngram.kernels import NONE
 from elman.text import Windows
 
 _MAX_UPDATES, _SECONDS = 16, 0.01
-"""Updates of one call at most, and how long they should take: much longer than to wake a thread, but short, as each
+"""Updates of one call at most, and how long they should take: much longer than waking a thread, but short, because each
 plan is tried in several calls.
 """
 
 
 class Steps(NamedTuple):
-    """Pointers to the kernels that an update calls; the others are those of the window."""
+    """Pointers to the kernels that an update calls, except for the kernels of the window."""
 
     pack: KernelPointer
-    mask: KernelPointer  # of recurrent matrices, as are their packing
+    mask: KernelPointer  # of recurrent matrices, as is their packing
     pack_masked: KernelPointer
     reduce: KernelPointer
     update: KernelPointer
@@ -44,7 +44,7 @@ class Steps(NamedTuple):
 class Training:
     """The training of one kind of network: workspaces, and room for the numbers of a state in the kernels' layout.
 
-    To make one takes as long as some updates, so it is kept while `is_for` holds.
+    Making one is as slow as some updates, so that it is kept while `is_for` holds.
     """
 
     def __init__(self, state: TrainState, windows: Windows, optimizer: Optimizer, mixed_precision: bool) -> None:
@@ -169,7 +169,7 @@ def evaluate_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[
     network.split_rows(x, batches.indices[0])
     network.split_rows(y, batches.targets[0])
     network.reserve_counts(x.size)
-    steps = 0 if network.backward else x.size  # those of training have timings of their own
+    steps = 0 if network.backward else x.size  # training has timings of its own
     network.run(run_groups, batches, 0, off, off, UNUSED, network.backward, steps=steps)
     losses: NDArray[np.float64] = network.join_rows(batches.losses[0])[:, :, 0]
     return losses
@@ -219,7 +219,7 @@ def run_groups(thread, groups, batches, n, masks, weight_masks, mask, is_trainin
 
     `mask` points to `mask_recurrent`.
 
-    The threads compute every group together if they share units; otherwise each of them computes some groups by itself.
+    If the threads share units, they compute every group together; otherwise each of them computes some groups alone.
     """
     net, sizes, T, B = groups.net, groups.net.sizes, batches.T, batches.B
     worker = thread if thread.last > thread.first else work_alone(thread, sizes.m_row)

@@ -1,4 +1,4 @@
-"""Elementwise kernels on rows: copy, scale, sum, softmax's exponentials, AdaGrad, and the builder of the cells' own.
+"""Elementwise kernels on rows: copy, scale, sum, the exponentials of softmax, AdaGrad, and a builder for cells.
 
 A row is `vectors` full vectors from a start in a flat array.
 """
@@ -36,7 +36,7 @@ class VectorView:
         return self.rows[row].add(builder, offset).cast(builder, self.simd.type)
 
     def load(self, row: int, block: int = 0) -> Any:
-        """Load the vector of a row, or of one of its blocks, where the row has one for each gate."""
+        """Load the vector of a row, or of one of its blocks if the row has one for each gate."""
         return self.simd.load(self._address(row, block))
 
     def store(self, value: Any, row: int, block: int = 0) -> None:
@@ -138,7 +138,7 @@ def scale(builder: Any, row: Any, vectors: Any, factor: Any) -> None:
 def exponentials(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitter:
     """row <- e^((row - max) factor); return (sum, maximum).
 
-    A lane at -infinity becomes 0, so padding does not contribute. A NaN makes the sum NaN.
+    A lane at -infinity becomes 0, so that padding does not contribute. A NaN makes the sum NaN.
     """
     i = types.intp
 
@@ -168,7 +168,7 @@ def exponentials(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) ->
 def adagrad(builder: Any, *operands: Any) -> None:
     """M <- M + g^2; theta <- theta - eta clip(g) / sqrt(M + epsilon).
 
-    For rows of theta, M and g, their vectors, eta, the limit of clipping and epsilon.
+    The operands are rows of theta, M and g, the number of their vectors, eta, the limit of clipping and epsilon.
     """
     call_function(builder, f"elman_adagrad_{operands[0].kind}", operands, _emit_adagrad)
 
@@ -184,8 +184,8 @@ def _emit_adagrad(builder: Any, theta: Any, M: Any, gradient: Any, vectors: Any,
 def adagrad_rows(builder: Any, *operands: Any) -> None:
     """`adagrad` for as many rows as a vector has lanes, each of `vectors` vectors, and for their transpose.
 
-    The transpose is stored in rows that are `column_row` elements apart; the arguments have the first of them, and
-    `column_row`, after the vectors. The processor overlaps its shuffles with the arithmetic.
+    The transpose is stored in rows that are `column_row` elements apart. The operands after the vectors are the first
+    of these rows and `column_row`. The processor overlaps the shuffles with the arithmetic.
     """
     call_function(builder, f"elman_adagrad_rows_{operands[0].kind}", operands, _emit_adagrad_rows)
 

@@ -44,7 +44,7 @@ MIN_UNITS = 32
 
 
 class Passes(NamedTuple):
-    """The kernels of a window, and those that they call."""
+    """The kernels of a window, and the kernels that they call."""
 
     pointers: kernels.Pointers
     forward: KernelPointer
@@ -52,7 +52,7 @@ class Passes(NamedTuple):
 
 
 _PASSES: dict[tuple[Any, ...], Passes] = {}
-"""The kernels of each kind of network: to find out which they are takes longer than to run a small one."""
+"""The kernels of each kind of network: finding out which they are is slower than running a small one."""
 
 
 def split_batch(B: int, backward: bool) -> list[slice]:
@@ -75,7 +75,7 @@ class Batches(NamedTuple):
     rows: IndexArray  # batch rows of each group
     indices: IndexArray  # (windows, groups, T R)
     targets: IndexArray
-    folds: IndexArray  # what is left out of the counts of the n-gram prior, if there is one
+    folds: IndexArray  # the folds left out of the counts of the n-gram prior, if there is one
     losses: NDArray[np.float64]
     begins_epoch: NDArray[np.bool_]  # (windows,)
 
@@ -83,9 +83,9 @@ class Batches(NamedTuple):
 class BatchedNetwork:
     """A network in the layout of the kernels, and their workspaces for windows (T, B); with `backward`, for gradients.
 
-    The attribute `T` may be set to fewer characters, and `set_batch_size` to fewer rows, after which the state must be
-    set again. The parameters are not copied if one of the networks `like` this, with the same ones, has the same
-    layout. States that are set have counts that grow if it `grows`: their rows are read together, step by step.
+    The attribute `T` may be set to fewer characters, and `set_batch_size` to fewer rows; then the state must be set
+    again. If one of the networks `like` this one has the same parameters and layout, they are not copied. With `grows`,
+    the states that are set have counts that grow: their rows are read together, step by step.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class BatchedNetwork:
         kind = self.architecture, T, B, backward, self.dtype, self.packed_dtype
         sharers = max(1, s.m_row // MIN_UNITS) if backward else 1
         self.team = Team(kind, len(self.rows), sharers, (s.m_row, row_multiple(self.dtype)))
-        self.ngrams: NgramReader | None = None  # that of the state which was set last
+        self.ngrams: NgramReader | None = None  # of the state that was set last
         self.priors = make_priors(s, self.prior.is_on, len(self.rows), T, max(self.rows), self.dtype)
         self._read_with(self.prior.model, grows=False)
         self.counts: NgramModel | None = None
@@ -130,7 +130,7 @@ class BatchedNetwork:
         if s.context_length:
             self.priors = self.priors._replace(read=prior_pointer(self.priors))
         self._window: dict[tuple[int, int, int], Batches] = {}
-        self._packed: dict[int, Packed] = {}  # the arguments of the last run, most of which are those of the next
+        self._packed: dict[int, Packed] = {}  # the arguments of the last run; the next one has most of them, too
 
     def _make_workspaces(self) -> kernels.Workspace:
         """Return arrays with one row for each group, as long as the largest group needs."""
@@ -233,7 +233,7 @@ class BatchedNetwork:
         indices, targets, folds = np.zeros((3, windows, groups, size), np.intp)
         folds[...] = self.priors.table.folds
         first_rows = np.array([group.start for group in self.groups])
-        losses = np.zeros(indices.shape)  # which are read even where kernels are recorded and do not run
+        losses = np.zeros(indices.shape)  # they are read even if kernels are recorded and do not run
         begins_epoch = np.zeros(windows, np.bool_)
         return Batches(
             self.T, self.B, first_rows, np.array(self.rows), indices, targets, folds, losses, begins_epoch
@@ -242,7 +242,7 @@ class BatchedNetwork:
     def make_window(self) -> Batches:
         """Return a batch of one window, which is the last one that was made while T, B and the folds are the same.
 
-        A step of a few sequences takes a fifth less time if its batch need not be made and packed.
+        A step of a few sequences is a fifth faster if its batch need not be made and packed.
         """
         kind = self.T, self.B, int(self.priors.table.folds)
         if kind not in self._window:
@@ -264,17 +264,17 @@ class BatchedNetwork:
         flatten(self.layout, parameters, self.net.theta)
 
     def set_state(self, state: State) -> None:
-        """Set the initial states of the next window, those of B sequences."""
+        """Set the initial states of the next window, the states of B sequences."""
         for states, rows, columns in self._states():
             states[0] = state.recurrent[rows, columns]
         for history, R, group in zip(self.priors.history, self.rows, self.groups, strict=True):
             history[:R] = state.history[group]
         self._read_with(self.prior.model_of(state), state.grows)
-        self.priors.bases[..., 0] = NONE  # the nodes are those of other histories
+        self.priors.bases[..., 0] = NONE  # the previous nodes belong to different histories
         self.counts = state.counts
 
     def release_counts(self) -> None:
-        """Let go of the counts of the last state, so that they are freed with it."""
+        """Drop the counts of the last state, so that they are freed with it."""
         if self.counts is not None:
             self._read_with(self.prior.model, grows=False)
             self.counts = None

@@ -1,10 +1,10 @@
 """The ``torch`` engine: trains with PyTorch's recurrent layers, on a CPU or a GPU, in one process or in several.
 
-Of several processes each computes the gradients of its rows of the batch; the gradients are summed, and every process
-makes the same update. The hidden state of a row stays in the process that has the row.
+With several processes, each computes the gradients of its rows of the batch; the gradients are summed, and every
+process makes the same update. The hidden state of a row stays in the process that has the row.
 
-Inference is that of the numba engine, whose results for a sequence do not depend on the batch. Only long texts that
-are read in a batch of segments, as in validation, are read on the GPU where there is one.
+The numba engine does inference, because its results for a sequence do not depend on the batch. Only long texts that are
+read in a batch of segments, as in validation, are read on the GPU if there is one.
 """
 
 from __future__ import annotations
@@ -141,13 +141,13 @@ class Training:
         self._set_state(state.hidden.reshape(self.B).select(self.rows))
 
     def _set_state(self, hidden: State) -> None:
-        """Set the initial state of the next window, of the rows of this process."""
+        """Set the initial state of the next window, for the rows of this process."""
         self.hidden, self.recurrent = hidden, torch.tensor(hidden.recurrent, device=self.device)
 
     def advance_chunk(self, chunk: NDArray[np.float64]) -> State:
         """Make as many updates as `chunk` is long, fill it with their losses, and return the hidden state."""
         rates = self.optimizer.learning_rates(self.state.update, len(chunk)).tolist()
-        # The losses stay on the device until the end, as waiting for one would leave a GPU idle.
+        # The losses stay on the device until the end, because waiting for one would leave a GPU idle.
         chunk[:] = torch.stack([self._update(rate) for rate in rates]).cpu().numpy()
         self.state.hidden = self._hidden_state()
         return self.state.hidden
@@ -166,7 +166,7 @@ class Training:
         return loss
 
     def compute_gradients(self) -> tuple[Tensor, Tensors]:
-        """Return the loss and the gradients of the next window, of the rows of this process; pass on the state."""
+        """Return the loss and the gradients of the next window, for the rows of this process; pass on the state."""
         state, optimizer = self.state, self.optimizer
         x, y = (self._of_rows(array) for array in self.windows.at(state.position))
         folds = training_folds(state.parameters, self.windows, state.position)
@@ -195,7 +195,7 @@ class Training:
         return State(recurrent, history, self.hidden.counts).reshape(*self.state.hidden.recurrent.shape[:-1])
 
     def _gather(self, own: NDArray[Number]) -> NDArray[Number]:
-        """Return the rows of all processes, given those of this one."""
+        """Return the rows of all processes, given the rows of this one."""
         rows = np.zeros((self.B, own.shape[1]), own.dtype)
         rows[self.rows] = own
         if current_process().size > 1 and rows.size:
@@ -224,7 +224,8 @@ def sum_over_processes(loss: Tensor, gradients: Tensors) -> tuple[Tensor, Tensor
 def find_device(name: str) -> torch.device:
     """Return the device that a name of `elman.engine_registry.DEVICES` stands for.
 
-    Of several CUDA devices a process of torchrun uses the one of its local rank, and any other process the first.
+    If there are several CUDA devices, a process of torchrun uses the one of its local rank; other processes use the
+    first.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -238,15 +239,15 @@ def find_device(name: str) -> torch.device:
         raise ElmanError(f"{process.local_size} processes on this machine need as many CUDA devices (got {count})")
     # Without it some sums of cuBLAS, which cuDNN's recurrent layers call, are not reproducible.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # cuDNN needs the weights in one buffer, with recurrent biases that Elman's cells do not have. The copy takes no
-    # longer than one elementwise operation of the optimizer.
+    # cuDNN needs the weights in one buffer, with recurrent biases that Elman's cells do not have. The copy is as fast
+    # as one elementwise operation of the optimizer.
     warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
     return torch.device("cuda", process.local_rank)
 
 
 @contextmanager
 def _device_memory(device: torch.device) -> Iterator[None]:
-    """Report a GPU's memory that does not suffice in one line."""
+    """Report in one line that a GPU's memory does not suffice."""
     try:
         yield
     except torch.OutOfMemoryError:

@@ -73,11 +73,11 @@ def logits(
 ) -> tuple[Tensor, Tensor]:
     """Return the logits (T, B, K) after the characters x (T, B), and the recurrent part of the final state.
 
-    `state` is that of the initial state, (B, S), and `masks` are the dropout masks of the layers, (T, B, m) or
-    (1, B, m). In mixed precision the layers compute in bfloat16; their parameters, the prior and what is returned are
-    float32.
+    `state` (B, S) is the recurrent part of the initial state, and `masks` are the dropout masks of the layers,
+    (T, B, m) or (1, B, m). In mixed precision the layers compute in bfloat16; their parameters, the prior and the
+    results are float32.
     """
-    # Not by torch.autocast, which computes cuDNN's recurrent layers in float16, whose small gradients become zero.
+    # torch.autocast is not used: it computes cuDNN's recurrent layers in float16, whose small gradients become zero.
     dtype = torch.bfloat16 if mixed_precision else state.dtype
     computed = {name: tensor.to(dtype) for name, tensor in theta.items() if name != "alpha"}
     y, final = _recurrent_layers(net, computed, state.to(dtype), _one_hot(x, net.K, dtype), masks)
@@ -94,7 +94,7 @@ def losses(o: Tensor, y: Tensor) -> Tensor:
 
 
 def gradients_of(loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
-    """Return the gradients of a loss; zero for a tensor that does not enter it, as alpha of a prior that is off."""
+    """Return the gradients of a loss; zero for a tensor that does not enter it, such as alpha if the prior is off."""
     gradients: list[Tensor] = torch.autograd.grad(loss, tensors, allow_unused=True, materialize_grads=True)
     return gradients
 
