@@ -70,7 +70,7 @@ def read_types(kinds: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def add_overloads(overloads: list[tuple[Any, dict[str, Any], Any]]) -> None:
-    """Tell Numba about the functions of which `elman.jit.overload` knows, and forget them."""
+    """Tell Numba about the functions that `elman.jit.overload` collected, and forget them."""
     while overloads:
         function, options, choose = overloads.pop()
         _overload(function, jit_options={"pipeline_class": KernelCompiler}, **options)(choose)

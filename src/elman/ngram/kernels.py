@@ -8,7 +8,7 @@ type for each array, integers and IEEE float64 in the order written. `elman.ngra
 
 If nodes are given by length of context, o = 0 … n, a node is -1 if there is none. When a row reads a character, its
 context of length o + 1 becomes the child of its previous context of length o. If the root of a row is -1, its nodes are
-those of its history, which are found when it reads next.
+found in its history when it reads next.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def find_row_nodes(table, added, histories, bases, extras):
 
 @exact_step
 def list_weights(table, added, base, extra, o, fold, workspace, used):
-    """Append the characters after a context of length o to the items, of which `used` are in use.
+    """Append the characters after a context of length o to the items; the first `used` items are in use.
 
     Returns how many are then in use, W_o, which is 0 if no character is kept, and the sum of weights minus discounts.
     """

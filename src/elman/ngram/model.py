@@ -58,7 +58,7 @@ Indices = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.intp]
 
 MIN_PROB = 1e-7
-"""Lower bound of the probabilities of which the logarithm is taken, so that no unseen character dominates a logit."""
+"""Lower bound of probabilities before their logarithm is computed, so that no unseen character dominates a logit."""
 READ_COUNT = 1  # how often a growing model counts a character that it reads
 TYPICAL_DISCOUNTS = (0.6, 0.9, 1.2)
 """D(1), D(2) and D(3) of contexts of a length for which there are too few strings to estimate them."""

@@ -1,4 +1,4 @@
-"""The formats of files: compressed files, binary files, line ends, and records of which one field is read.
+"""The formats of files: compressed files, binary files, line ends, and records with a field that is read.
 
 Before Python 3.14, Zstandard is read with ``backports.zstd``, the same module for older versions (extra ``zstd``).
 

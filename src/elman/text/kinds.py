@@ -76,7 +76,7 @@ class Evidence:
     same_start: float
     """Lines that begin with one of the five most frequent first words."""
     time_stamps: float
-    """The fraction, of the lines without an indent, that have a time stamp: the lines of a stack trace are indented."""
+    """The fraction of the unindented lines that have a time stamp: the lines of a stack trace are indented."""
     objects: float
     """Lines that are JSON objects."""
     columns: float
@@ -98,7 +98,7 @@ class Kind:
     alternatives: tuple[Ranges, ...]
     """The ranges of its evidence."""
     reason: str = ""
-    """The evidence, as a person is told it."""
+    """The words that describe the evidence to a person."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The settings of `elman.Config` that follow."""
 
@@ -161,7 +161,7 @@ class TextKind:
     settings: dict[str, Any]
     """The settings that follow from it."""
     fields: tuple[str, ...] = ()
-    """Of records."""
+    """The fields of records."""
 
     @classmethod
     def parse(cls, value: Any) -> TextKind:

@@ -158,7 +158,7 @@ def train(
 
 
 def _notify_and_train(run: Run, callbacks: Sequence[TrainingCallback], stopwatch: Stopwatch) -> BaseException | None:
-    """Train a run unless it was finished; return what a callback raised."""
+    """Train a run unless it was finished; return the exception that a callback raised."""
     interrupt = InterruptCallback()
     deferring = DeferredErrors(*callbacks, interrupt)
     for notice in run.notices:
@@ -237,7 +237,7 @@ def check_arguments(
     init_from: object,
     initial: object,
 ) -> None:
-    """Check that the arguments of `elman.train` other than the settings agree."""
+    """Check that the arguments of `elman.train` agree, except the settings."""
     resumes, overwrites = f"{option.resume:True}", f"{option.overwrite:True}"
     for name, value in ((option.init_from, init_from), ("initial", initial)):
         if resume and value is not None:

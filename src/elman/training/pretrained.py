@@ -3,7 +3,7 @@
 With a model, the cell, the hidden size and the layers are the model's; every other setting and the optimizer's state
 are new. The alphabet is the model's, extended by the characters of the text that it lacks, which keep initial weights.
 The n-gram prior starts with the model's alpha and has the counts of both texts. If one text is part of the other, it
-has only the new counts: cross-fitting could not leave out what counts twice.
+has only the new counts: cross-fitting could not leave out strings that are counted twice.
 
 Arrays belong to no model: their characters are in the order of the text's alphabet, the order of first occurrence.
 """

@@ -1,4 +1,4 @@
-"""What a run records and saves: rows of ``metrics.csv``, samples, checkpoints, and at the end a plot of the losses."""
+"""The records of a run: rows of ``metrics.csv``, samples, and at the end a plot of the losses."""
 
 from __future__ import annotations
 
