@@ -1,14 +1,14 @@
-"""Adaptation: what of a model changes while it reads a text.
+"""Adaptation: a model's counts or weights change while it reads a text.
 
-No character is predicted by a model that has read it, and the model that is passed in does not change. The counts of an
-n-gram prior are adapted by counting every character once it has been read, see `elman.ngram.model`; the weights by
-dynamic evaluation (Krause, Kahembwe, Murray and Renals, 2018): the text is read in windows, each of which is scored
-first, with the current parameters, and then trained on.
+Every character is predicted before it is learned, and the model that is passed in does not change. The counts of an
+n-gram prior are adapted by counting every character after it was read, see `elman.ngram.model`. The weights are adapted
+by dynamic evaluation (Krause, Kahembwe, Murray and Renals, 2018): the text is read in windows, and each window is first
+scored with the current parameters and then trained on.
 
 n        windows trained on so far            g       gradient of window n, of the sum over its characters
 theta_0  parameters of the trained network    m       hidden units per layer
 c        `RELATIVE_RATE`, a constant          rms(W)  root mean square over all recurrent weights in theta_0
-beta     `BETA`, a constant                   decay   what `TIME_CONSTANT` implies
+beta     `BETA`, a constant                   decay   rate that follows from `TIME_CONSTANT`
 
 ::
 
@@ -19,8 +19,8 @@ beta     `BETA`, a constant                   decay   what `TIME_CONSTANT` impli
 
 (2) and (3) are Adam without momentum, for every parameter. (4) decays the parameters towards the trained ones, so that
 old text is forgotten and no error persists. By (3) every weight changes by about eta. In a sum over the m inputs of a
-unit these changes add up to m eta at most, while the sum itself is of the order of sqrt(m) rms(W). So with (1) a step
-changes the recurrent sums by the same fraction, c, in every network.
+unit these changes add up to m eta at most, while the sum itself is of the order of sqrt(m) rms(W). With (1), a step
+therefore changes the recurrent sums by the same fraction, c, in every network.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from elman.plugins import Registry
 from elman.text import Alphabet, Windows
 
 OnProgress = Callable[[float], None]
-"""Is called, often, with the fraction that is done; maybe from another thread, but never by two at once."""
+"""Called often with the fraction that is done, possibly from another thread, but never by two threads at once."""
 
 
 ScoreChunks = Callable[[Alphabet, Parameters, Callable[[], Iterable[str]], OnProgress], Score]
-"""Scores a text of which the third argument returns the chunks, with a model that has the alphabet and parameters."""
+"""Scores a text, whose chunks the third argument returns, with a model of the given alphabet and parameters."""
 
 
 class Adaptation(NamedTuple):
@@ -57,7 +57,7 @@ class Adaptation(NamedTuple):
 
     help: str
     score_chunks: ScoreChunks | None = None
-    """Scores the characters of a text, unknown ones included; None for those of `score_adapting`."""
+    """Scores a text, including its unknown characters; None for the kinds that `score_adapting` implements."""
 
 
 ADAPTATIONS = Registry(
@@ -72,7 +72,7 @@ ADAPTATIONS = Registry(
 
 
 def check_adapt(parameters: Parameters, adapt: str) -> None:
-    """Check that there is such an adaptation, and that a model has what is to adapt."""
+    """Check that the kind of adaptation exists, and that the model has the parts that it adapts."""
     if adapt not in [*ADAPTATIONS]:  # it may be a list
         raise ElmanError(f"{option.adapt} must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
     if parameters.architecture.is_of_lines and ADAPTATIONS[adapt].score_chunks:
@@ -88,7 +88,7 @@ def score_adapting(
     engine: Engine, parameters: Parameters, state: State, indices: Indices, adapt: str,
     on_progress: OnProgress | None = None,
 ) -> Score:  # fmt: skip
-    """Score a text by a model that adapts to it, except to unknown characters, and does not change itself."""
+    """Score a text with a copy of a model that adapts to every character except unknown ones."""
     check_adapt(parameters, adapt)
 
     initial = state if adapt == "weights" else state.count(parameters.ngrams)
@@ -107,13 +107,13 @@ SEQ_LENGTH = 32  # characters per window
 RELATIVE_RATE = 0.045  # learning rate relative to the recurrent weights, c
 BETA = 0.999  # decay of the running average of squared gradients
 TIME_CONSTANT = 32_000.0  # characters over which a change of the parameters decays to 1/e
-DECAY_INTERVAL = 16  # windows from one decay (4) to the next, so that it costs next to nothing
+DECAY_INTERVAL = 16  # windows from one decay (4) to the next, so that decay costs almost no time
 
 
 def learning_rate(trained: Parameters) -> float:
     """Return eta of (1) for a network with the trained parameters theta_0.
 
-    The root mean square is that of the input weights for a cell without recurrent ones.
+    For a cell without recurrent weights, it is the root mean square of the input weights.
     """
     net = trained.architecture
     layers = (layer(trained, n) for n in range(1, net.layers + 1))

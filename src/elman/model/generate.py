@@ -27,10 +27,10 @@ from elman.text import Alphabet
 from elman.text.alphabet import format_character
 
 MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
-"""Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
-MAX_BEAM_WIDTH = 1_000  # with a large alphabet, the scores of all extensions of this many prefixes take a gigabyte
+"""Maximum number of samples in a batch, and of their characters: all stay in memory until the last is complete."""
+MAX_BEAM_WIDTH = 1_000  # with a large alphabet, the scores of all extensions of this many prefixes use a gigabyte
 FIRST_CHUNK, MAX_CHUNK = 64, 1024
-"""Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
+"""Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the calls."""
 
 
 class GenerationOptions(SamplingOptions, total=False):
@@ -76,9 +76,9 @@ def sample_chunks(
     sampling: SamplingParams,
     generators: Sequence[np.random.Generator],
 ) -> Iterator[NDArray[np.intp]]:
-    """Yield chunks of sampled characters (n, B), `length` in total; they follow x (B,), which is read in a state.
+    """Yield chunks of sampled characters (n, B), `length` in total; the first call reads x (B,) from a state.
 
-    A text takes one number from its generator for each character, so it does not depend on the size of the chunks.
+    A text uses one number of its random generator per character, so it does not depend on the size of the chunks.
     """
     n = FIRST_CHUNK
     while length > 0:
@@ -92,9 +92,9 @@ def prefill(
     session: InferenceSession, alphabet: Alphabet, prompts: Sequence[str], parameters: Parameters, start: State,
     adapt: str | None = None,
 ) -> tuple[State, NDArray[np.intp]]:  # fmt: skip
-    """Read prompts but their last characters, each distinct one once; return the states, and those characters (B,).
+    """Read prompts except for their last characters; return the states and the last characters (B,).
 
-    With ``adapt="counts"`` each state has counts of its own.
+    A prompt that occurs several times is read once. With ``adapt="counts"`` each state has counts of its own.
     """
     if adapt not in (None, "counts"):
         raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
@@ -108,7 +108,7 @@ def prefill(
         if adapt:
             state = start.count(parameters.ngrams)
         if len(indices) > 1:
-            # The losses are of no use; logits would take K times the memory.
+            # The losses are not used; logits would use K times the memory.
             _, after = session.losses(state.reshape(1), indices[:-1, None], indices[1:, None])
             state = after.select(0)
         read[prompt] = state.freeze(), int(indices[-1])
@@ -129,7 +129,7 @@ def join_chunks(chunks: Iterable[NDArray[np.intp]], B: int, net: Architecture, a
 
 
 class StepSession:
-    """A session that reads one character at a time for the threads that share a model, one thread after the other."""
+    """A session that reads one character per call; the threads that share a model use it in turn."""
 
     def __init__(self, session: InferenceSession, alphabet: Alphabet, parameters: Parameters, start: State) -> None:
         self.session, self.alphabet, self.lock = session, alphabet, Lock()
@@ -164,7 +164,7 @@ def beam_search(
 ) -> Iterator[str]:  # fmt: skip
     """Yield the most likely text of `length` characters that the search finds, in chunks as soon as they are final.
 
-    It follows `last` (1,), which is read in the state of one sequence by `step`, that of `Model`.
+    `step`, the method of `Model`, first reads `last` (1,) from the state of one sequence.
     """
     prefixes: NDArray[np.intp] = np.empty((1, 0), np.intp)  # without their final part, which was yielded
     total = np.zeros(1)
@@ -183,7 +183,7 @@ def beam_search(
 
 
 class StopSequenceFilter:
-    """Pass text through until a stop sequence is complete, holding back what may be the beginning of one.
+    """Pass text through until a stop sequence is complete, and hold back the possible beginning of one.
 
     The output does not depend on how the text is divided into chunks.
     """
@@ -208,7 +208,7 @@ class StopSequenceFilter:
 
 
 def list_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet, is_of_lines: bool) -> tuple[str, ...]:
-    """Return where a text ends: at none, one or several sequences, and at the end of an independent line."""
+    """Return the sequences that end a text: those in `stop`, if any, and the end of an independent line."""
     stops, characters = (stop,) if isinstance(stop, str) else stop, alphabet.characters
     if not (isinstance(stops, Sequence) and all(isinstance(each, str) for each in stops)):
         raise ElmanError(f"{option.stop} must be a string or a sequence of strings (got {quote(stop)})")

@@ -1,8 +1,8 @@
-"""Lines that are drawn until enough of them meet what is asked of their length, that each differs, or that it is new.
+"""Rejection sampling of lines: limits on their length, no repeated lines, no lines of the training text.
 
-A line that does not is rejected as a whole, and another is drawn. What remains has exactly the model's distribution
-under these conditions. To forbid the line feed before a minimum length would change it: a beginning that is mostly a
-line of its own would be continued as often as any other.
+A line that does not meet these conditions is rejected as a whole, and another line is drawn. The accepted lines have
+exactly the model's distribution under the conditions. Forbidding the line feed before a minimum length would change
+the distribution: a beginning that usually is a complete line would be continued as often as any other beginning.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from elman.errors import ElmanError, check_range, format_count, option
 from elman.options import Option
 
-Model = Any  # that of `elman.model.model`, which imports this module
+Model = Any  # `elman.model.model.Model`: its module imports this one
 
 BATCH = 256  # lines drawn at a time: few enough to appear at once, many enough to share the cost of a call
-MAX_REJECTED = 10_000  # lines rejected in a row after which no other is drawn
+MAX_REJECTED = 10_000  # consecutive rejected lines after which drawing stops
 
 
 _OF_LINES = "(models of independent lines)."
@@ -40,11 +40,11 @@ class LineLimits(NamedTuple):
 
     @classmethod
     def take(cls, options: dict[str, Any]) -> LineLimits | None:
-        """Remove the fields from options, and `check` them."""
+        """Remove the fields from the options, and `check` them."""
         return cls(**{each.name: options.pop(each.name, each.default) for each in LINE_OPTIONS}).check()
 
     def check(self) -> LineLimits | None:
-        """Check the range of the fields; return them, or None if they reject nothing."""
+        """Check the range of the fields; return the limits, or None if they reject nothing."""
         check_range("min_length", self.min_length, 0)
         check_range("max_length", 1 if self.max_length is None else self.max_length, 1)
         if self.max_length is not None and self.min_length > self.max_length:
@@ -54,12 +54,12 @@ class LineLimits(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """The options that reject anything."""
+        """The names of the options that reject lines."""
         return [each.name for each in LINE_OPTIONS if getattr(self, each.name) != each.default]
 
 
 class LineFilter:
-    """Decides which of the lines that begin with a prompt are kept, and remembers them."""
+    """Decides which lines that begin with a prompt are kept, and remembers the kept lines."""
 
     def __init__(self, model: Model, prompt: str, limits: LineLimits) -> None:
         self.model, self.limits, self.kept = model, limits, set[str]()
@@ -71,12 +71,12 @@ class LineFilter:
             masked = f"the training text of a model with {option.mask}"
             raise ElmanError(f"{option.new_only} cannot compare samples with {masked}")
         if limits.new_only:
-            model.in_training_text("")  # raises if that is not known
+            model.in_training_text("")  # raises an error if the training lines are not known
         if longest is not None and len(self.prefix) > longest:
             raise ElmanError(f"the prompt is longer than {option.max_length:{longest}} (got {len(self.prefix)})")
 
     def limit(self, length: int) -> int:
-        """Return how many characters to draw: with a maximum length, no more than show that a line is too long.
+        """Return how many characters to draw: with a maximum length, just enough to show that a line is too long.
 
         Raises `ElmanError` if no line ends within `length` characters after the minimum length.
         """
@@ -97,7 +97,7 @@ class LineFilter:
         return True
 
     def failure(self, found: int, count: int, drawn: str) -> str:
-        """Return the error that only so many lines were found among those drawn."""
+        """Return the error that too few of the drawn lines were accepted."""
         names = " and ".join(option[name] for name in self.limits.names)
         return (
             f"found {found:,} of {format_count(count, 'line')}, {drawn}: relax {names}, or raise {option.temperature}"
@@ -107,12 +107,12 @@ class LineFilter:
 def draw_lines(
     model: Model, count: int, length: int, limits: LineLimits, seed: int | None, options: Mapping[str, Any]
 ) -> Iterator[tuple[int, str]]:
-    """Return the first lines within the limits, each with its seed: of the samples of a seed and the following ones.
+    """Return the first lines within the limits, each with its seed: `seed` or one of the following seeds.
 
-    A text that has not ended after `length` characters is no line. The other options are those of `Model.samples`.
+    A text that has not ended after `length` characters is no line. The other options are described in `Model.samples`.
     """
     keep = LineFilter(model, options.get("prompt", ""), limits)
-    model.stream(0, seed=seed, **options)  # raises what is wrong with them now, and not when the first line is drawn
+    model.stream(0, seed=seed, **options)  # raises errors in the options now, and not when the first line is drawn
     return _draw(keep, count, keep.limit(length), secrets.randbelow(2**31) if seed is None else seed, options)
 
 

@@ -27,25 +27,26 @@ from elman.runs.snapshot import BEST, CHECKPOINT, Snapshot, save_network
 from elman.storage import exists, is_directory, make_absolute
 from elman.storage.tensors import is_named_or_begins_like_tensors
 
-DOWNLOADS = Registry[Callable[[str], Path]]("elman.downloads")  # what downloads a model, by the scheme of its URL
-BUILTIN = "builtin"  # what stands for the newest built-in model where a run is expected
+DOWNLOADS = Registry[Callable[[str], Path]]("elman.downloads")  # functions that download a model, by URL scheme
+BUILTIN = "builtin"  # names the newest built-in model where a run is expected
 
 HUB_WEIGHTS = "model.safetensors"
 """The file of weights in a repository of the Hugging Face Hub, or in the folder that is uploaded to one."""
-MAX_SHOWN = 3  # runs that an error names
+MAX_SHOWN = 3  # maximum number of runs that an error names
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     """Load a trained model from a directory, a file of weights or the Hugging Face Hub, or the built-in model.
 
-    From a run directory, it is the best network where a validation set was held out, and otherwise the last.
+    A run directory's model is the network with the lowest validation loss, or the last one if nothing was held out.
 
     Parameters
     ----------
     path : str or path
         A run directory, one of its two files of weights, or a folder written by ``elman export --format hub``.
         ``hf://OWNER/NAME`` is a repository of the Hugging Face Hub, ``hf://OWNER/NAME@REVISION`` a branch, a tag or a
-        commit of it, which requires the extra ``hub``. ``builtin``, unless there is such a file, is that of Elman.
+        commit of it, which requires the extra ``hub``. ``builtin`` is Elman's built-in model unless a file has that
+        name.
     engine : str, optional
         One of `elman.engine_registry.ENGINES`; by default the engine it was trained with, or ``numba`` for ``torch``.
 
@@ -69,22 +70,22 @@ def hub_name(path: object) -> str:
     """Return the name, ``hf://OWNER/NAME@REVISION``, of a model on the Hugging Face Hub; empty for any other path."""
     if not isinstance(path, str | os.PathLike):
         raise ElmanError(f"a model is loaded from a path, such as 'runs/novel' (got {quote(path)})")
-    name = Path(path).as_posix()  # which has one slash in the place of two
+    name = Path(path).as_posix()  # a path has one slash where a URL has two
     return f"hf://{name.removeprefix('hf:/')}" if name.startswith("hf:/") else ""
 
 
 def is_builtin(path: Path) -> bool:
-    """Return whether a path is the name of the built-in model: a file or directory of this name takes precedence."""
+    """Return whether a path names the built-in model: a file or directory of this name takes precedence."""
     return path == Path(BUILTIN) and not exists(path)
 
 
 def locate_model(path: str | os.PathLike[str]) -> str:
-    """Return a path as it is in any directory: absolute, or the name of a model on the Hub or of the built-in one."""
+    """Return a path that is valid in any directory: absolute, or the name of a Hub model or the built-in model."""
     return hub_name(path) or (BUILTIN if is_builtin(Path(path)) else make_absolute(path))
 
 
 def name_model(run: Path) -> str:
-    """Return the name of a model: that of a run, of another file without suffix, of a repository, or ``builtin``."""
+    """Return the name of a model: of its run, of its file without the suffix, of its repository, or ``builtin``."""
     if is_builtin(run):
         return BUILTIN
     if on_hub := hub_name(run):
@@ -113,7 +114,7 @@ def check_is_model(value: object) -> None:
 
 def save_model(model: Model, out: Path) -> None:
     """Write a model without a run into a directory without a run or a model, from which `load` reads it."""
-    from elman.runs.directory import RunDirectory  # with logs and records, of which a model that is used has none
+    from elman.runs.directory import RunDirectory  # with logs and records, which a model without a run does not have
     from elman.runs.writer import DirectoryLock
 
     with DirectoryLock(out) as lock:
@@ -125,8 +126,9 @@ def save_model(model: Model, out: Path) -> None:
 def read_model(path: str | os.PathLike[str]) -> Snapshot:
     """Return the network that `load` loads.
 
-    A directory's is read from ``checkpoint.safetensors``, which contains the best and the last network; without it,
-    from ``best.safetensors``, which contains the best, or ``model.safetensors``.
+    In a directory, it is read from ``checkpoint.safetensors``, which contains the best and the last network. If that
+    file is missing, it is read from ``best.safetensors``, which contains the best network, or from
+    ``model.safetensors``.
     """
     if name := hub_name(path):
         if "hf" not in DOWNLOADS:
@@ -160,7 +162,7 @@ class BuiltinModel(NamedTuple):
     """A model in this package."""
 
     file: str  # a snapshot compressed with xz. Its number is increased by every new model.
-    sha256: str  # that of the file, in hexadecimal
+    sha256: str  # SHA-256 of the file, in hexadecimal
     fingerprint: str  # `fingerprint` of the model, in hexadecimal, which identifies it in compressed files
 
 
@@ -172,7 +174,7 @@ MODELS = (
         fingerprint="28d879c2f629663ba9687213b9e9136f56ad032e6b251dfee6126f66a2de726e",
     ),
 )
-"""Every built-in model, the newest last; none is ever removed, as files compressed with it must stay readable."""
+"""Every built-in model, the newest last; none is ever removed, because files compressed with it must stay readable."""
 
 
 def load_builtin(model: BuiltinModel = MODELS[-1]) -> Model:
@@ -182,7 +184,7 @@ def load_builtin(model: BuiltinModel = MODELS[-1]) -> Model:
 
 
 def find_builtin(fingerprint: bytes) -> BuiltinModel | None:
-    """Return the built-in model whose fingerprint begins with these bytes, if there is one."""
+    """Return the built-in model whose fingerprint begins with these bytes, or None."""
     return next((model for model in MODELS if bytes.fromhex(model.fingerprint).startswith(fingerprint)), None)
 
 
@@ -209,7 +211,7 @@ def unpack_builtin(model: BuiltinModel) -> Iterator[Path]:
 def fingerprint(model: Model) -> bytes:
     """Return the SHA-256 of everything that predictions depend on.
 
-    That is the alphabet, the weights as float32 and the table of the n-gram prior.
+    It covers the alphabet, the weights as float32 and the table of the n-gram prior.
     """
     alphabet = model.alphabet
     digest = hashlib.sha256(f"{alphabet.has_unknown}\0{alphabet.characters}\0".encode("utf-8", "surrogatepass"))

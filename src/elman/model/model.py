@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from elman.text.masks import Masker
 
 
-MAX_STATES = 1_000_000  # sequences of a state; those of a small network take a gigabyte
+MAX_STATES = 1_000_000  # sequences of a state; so many sequences of a small network use a gigabyte
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A trained model, as read from a checkpoint.
 
-    Its `state` is zero for a trained model; the one in which training ended would tell the last characters read.
+    The `state` of a trained model is zero: the state in which training ended would reveal the last characters read.
 
     Examples
     --------
@@ -59,11 +59,11 @@ class Model:
     state: State
     engine: Engine
     line_hashes: LineHashes | None = None
-    """Of a model of independent lines: the hashes of the lines it was trained on, see `in_training_text`."""
+    """The hashes of the training lines of a model of independent lines, see `in_training_text`."""
     score_quantiles: Array | None = None
-    """Likewise: quantiles of the scores of held-out lines, see `elman.model.score_lines`."""
+    """Quantiles of the scores of held-out lines of such a model, see `elman.model.score_lines`."""
     masker: Masker | None = None
-    """Likewise: what it replaces in a line before it reads it."""
+    """The parts of a line that such a model replaces before it reads the line."""
 
     def __repr__(self) -> str:
         """Return a one-line summary without the weights."""
@@ -81,14 +81,14 @@ class Model:
 
     @property
     def is_of_lines(self) -> bool:
-        """Whether it models independent lines (``--lines``): it is reset at every line feed."""
+        """Whether the model is one of independent lines (``--lines``), which is reset at every line feed."""
         return self.parameters.architecture.is_of_lines
 
     @checks_types
     def in_training_text(self, line: str) -> bool:
         """Return whether a model of independent lines was trained on a line; validation lines do not count.
 
-        Of another model, or one that was imported, it is an `ElmanError`.
+        Raises `ElmanError` for a model of another kind or an imported model.
 
         Examples
         --------
@@ -110,12 +110,12 @@ class Model:
         return make_lines(indices, self.alphabet).indices if self.is_of_lines else indices
 
     def encode(self, text: str) -> Indices:
-        """Return the indices of a text as this model is evaluated on it; K is that of an unknown character."""
+        """Return the indices of a text as this model is evaluated on it; an unknown character has the index K."""
         return self.arrange(with_unknown(self.alphabet).encode(self.normalize(text)))
 
     @checks_types
     def normalize(self, text: str) -> str:
-        """Return a text as this model reads it: of lines, without the carriage returns at their ends; and masked."""
+        """Return a text as this model reads it: lines lose the carriage returns at their ends, and are masked."""
         if not isinstance(text, str):
             raise ElmanError(f"a text must be a string (got {type(text).__name__})")
         if self.is_of_lines:
@@ -144,11 +144,11 @@ class Model:
             Text to continue; it is not part of the output. Without one the output begins a line, if the alphabet has a
             line feed. A model of independent lines always begins a line, and the prompt is its beginning.
         stop : str or sequence of str
-            End before this string, or the first of these, would be generated; of independent lines also at their end.
+            End before this string, or the first of these, would be generated. An independent line also ends at its end.
         seed : int, optional
             The same seed gives the same text. Without one every call differs.
         adapt : "counts", optional
-            The n-gram prior counts the prompt as well, for this call only, and not what is generated.
+            The n-gram prior counts the prompt, but not the generated text, for this call only.
         OPTIONS
 
         Raises
@@ -166,7 +166,7 @@ class Model:
     @document_options(generate.GENERATION_OPTIONS)
     @checks_types
     def sample(self, length: int = 1000, **options: Unpack[generate.GenerationOptions]) -> str:
-        """Generate text and return it complete, see `stream`.
+        """Generate text and return it as one string, see `stream`.
 
         Parameters
         ----------
@@ -195,8 +195,8 @@ class Model:
     ) -> list[str]:
         """Generate several texts as one batch, which takes little longer than one; see `stream`.
 
-        The first is sampled with `seed`, the next with `seed` + 1, and so on: none depends on how many there are. Lines
-        that are drawn again take further seeds.
+        The first is sampled with `seed`, the next with `seed` + 1, and so on: no text depends on how many there are.
+        Lines that are drawn again use further seeds.
 
         Parameters
         ----------
@@ -209,7 +209,8 @@ class Model:
         Raises
         ------
         ElmanError
-            Also if so many texts might not fit in memory, prompts are passed in both ways, or no line meets the limits.
+            As in `stream`; also if the texts might not fit in memory, prompts are passed in both ways, or too few lines
+            meet the limits.
         """
         prompts: Sequence[str] = ()
         if isinstance(count, Sequence):
@@ -228,7 +229,7 @@ class Model:
             return [text for _, text in draw_lines(self, count, length, limits, seed, shared)]
         sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
         seeds = [None if seed is None else seed + n for n in range(count)]
-        if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
+        if adapt and len(set(prompts)) > 1:  # for each text, the prior counts only its own prompt
             pairs = zip(prompts, seeds, strict=True)
             return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
         session, generators = self.engine.session(self.parameters), [np.random.default_rng(each) for each in seeds]
@@ -249,7 +250,8 @@ class Model:
     ) -> Iterator[str]:
         """Yield the most likely text that a beam search of this width finds, in chunks as soon as they are final.
 
-        The most likely texts of small models repeat themselves; for prose, and for the arguments, see `stream`.
+        The most likely texts of small models repeat themselves; sample prose with `stream`, which describes the
+        arguments.
         """
         check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
         check_range("length", length, 0)
@@ -273,15 +275,15 @@ class Model:
         return self.state.tile(n)
 
     def step(self, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
-        """Read one character in each of n sequences; return their new states and what they predict.
+        """Read one character in each of n sequences; return the new states and the next characters' log-probabilities.
 
-        A state does not change, so that it can be continued in several ways; ``state.select(rows)``, where `rows` is a
-        list, picks and repeats rows. A call for a hundred sequences takes only a few times as long as a call for one.
+        `state` does not change, so it can be continued in several ways; ``state.select(rows)``, where `rows` is a list,
+        picks and repeats rows. A call for a hundred sequences takes only a few times as long as a call for one.
 
         Parameters
         ----------
         state : State
-            Of n sequences of this model, see `start`.
+            The state of n sequences of this model, see `start`.
         characters : str of length n, or ndarray of int, shape (n,)
             The characters, or their indices in ``alphabet.characters``.
 
@@ -289,7 +291,8 @@ class Model:
         -------
         state : State
         log_p : ndarray, shape (n, K)
-            The log-probability of every next character of ``alphabet.characters``, in nats, of the model's dtype.
+            The log-probability, in nats, of each of ``alphabet.characters`` as the next character, in the model's
+            dtype.
 
         Examples
         --------
@@ -318,11 +321,11 @@ class Model:
         Parameters
         ----------
         text : str, or list of str
-            Unknown characters cost what `elman.text.unknown` says. Of a list, each text is scored on its own. A model
-            of independent lines predicts every line from its first character to its end.
+            `elman.text.unknown` defines the cost of unknown characters. Each text of a list is scored on its own. A
+            model of independent lines predicts every line from its first character to its end.
         adapt : str, optional
-            What adapts to the text just scored, while the model does not change: ``weights`` (dynamic evaluation),
-            ``counts`` of the n-gram prior, or ``both``; or ``mixture``, the length of the code of `elman.compress`.
+            What adapts to the text just scored: ``weights`` (dynamic evaluation), ``counts`` of the n-gram prior, or
+            ``both``. The model itself does not change. ``mixture`` returns the length of the code of `elman.compress`.
         window : int, optional
             Read windows of this many characters, each from a state of zeros, instead of the complete text.
 
@@ -354,10 +357,10 @@ class Model:
 
     @checks_types
     def score_lines(self, lines: Iterable[str], *, by: str = "worst5+mean") -> Array:
-        """Return the scores of lines, such as names or log messages; the higher, the less likely.
+        """Return the scores of lines, such as names or log messages; the higher the score, the less likely the line.
 
-        Every line starts from the same state, and its end is scored, as by ``elman score``. Lines of different lengths
-        can be compared, except where `by` is a sum.
+        As in ``elman score``, every line starts from the same state, and its end is scored. Lines of different lengths
+        can be compared unless `by` is a sum.
 
         Parameters
         ----------
@@ -365,7 +368,7 @@ class Model:
             Without line feeds, except for one at the end of a line.
         by : str
             ``worst5+mean``, the mean of the five highest losses plus the mean of all; ``worst5``, the sum of the five;
-            ``mean``, ``max`` or ``sum`` of all. In nats.
+            or the ``mean``, ``max`` or ``sum`` of all losses. Losses are in nats.
 
         Returns
         -------
@@ -396,7 +399,7 @@ class Model:
 
     @checks_types
     def next_char(self, prefix: str = "") -> dict[str, float]:
-        """Return the probability of every character after a prefix of known ones, the most likely first.
+        """Return the probability of every character after a prefix of known characters, the most likely first.
 
         Examples
         --------
@@ -410,10 +413,10 @@ class Model:
 
     @checks_types
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to a file, which `elman.load` and every command read like a run; an existing one is replaced.
+        """Write the model to a file that `elman.load` and every command read like a run; an existing file is replaced.
 
         The suffix is ``.safetensors``; `elman.export` writes the formats of other libraries. The checkpoint of a run is
-        not replaced.
+        never replaced.
         """
         path = Path(path)
         if path.suffix != SUFFIX:
@@ -421,7 +424,7 @@ class Model:
         save_network(path, self.snapshot())
 
     def snapshot(self) -> Snapshot:
-        """Return the contents of its file, with the settings that follow from it."""
+        """Return the network with the settings that follow from it, as its file contains them."""
         config = infer_config(self.alphabet, self.parameters, self.masker)
         lines = LineData(self.line_hashes, self.score_quantiles)
         return Snapshot(config, self.alphabet, self.parameters, self.state.recurrent, lines=lines)

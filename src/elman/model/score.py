@@ -5,8 +5,8 @@ one batch, each from a state reached by a warm-up on the characters before the s
 compared with the state in which the previous segment ended; if they differ, the segments are read again from those
 states. A network that does not forget its initial state is evaluated sequentially instead.
 
-`score_windows` evaluates every window from a state of zeros: each reads N characters and predicts the N after its
-first. This is the loss that nanoGPT reports for a block size of N, there for random windows.
+`score_windows` evaluates every window from a state of zeros: it reads N characters and predicts the N characters after
+the first. nanoGPT reports this loss, for random windows, with a block size of N.
 
 The cost of unknown characters is defined in `elman.text.unknown`.
 """
@@ -37,8 +37,8 @@ SEGMENTS = 32
 WARM_UP = 512  # characters before its segment from which the first initial state is computed
 MAX_ROUNDS = 3  # how often the segments are read before the text is read sequentially
 TOLERANCE = 0.02
-"""Largest difference allowed between an initial state and the final state of the previous segment: more than mixed
-precision makes, which is up to 0.008 and changes the loss by 1e-6 nats per character."""
+"""Largest difference allowed between an initial state and the final state of the previous segment. Mixed precision
+causes differences of up to 0.008, which change the loss by 1e-6 nats per character."""
 SLICE_LOSSES = 8192  # losses of characters in memory at a time
 WINDOW_CHARS = 1 << 20  # characters per call of the engine in windows
 
@@ -58,8 +58,8 @@ class Score:
     """
 
     chars: int
-    """Characters predicted: one less than the length, as nothing precedes the first known character; but all by
-    `elman.apps.compress.code_length`."""
+    """Characters predicted: one less than the length, because nothing precedes the first known character.
+    `elman.apps.compress.code_length` predicts all of them."""
     nats: float
     """-sum log p over those characters."""
     unknown: int = 0
@@ -81,8 +81,8 @@ class Score:
     def per_char(self) -> NDArray[np.float64]:
         """The loss of every character in nats, float64 of shape (N,), computed on first use.
 
-        NaN for the first known character, which nothing precedes. An `ElmanError` if the text was scored in windows, or
-        by weights that adapt, for which losses of characters are not kept.
+        NaN for the first known character, which nothing precedes. Raises `ElmanError` if the text was scored in windows
+        or with adapting weights, for which losses of characters are not kept.
         """
         if self.read_losses is None:
             raise ElmanError(f"per_char requires a score without {option.window} and without weights that adapt")
@@ -90,7 +90,7 @@ class Score:
 
     @property
     def nats_per_char(self) -> float:
-        """Mean cross-entropy in nats; NaN of no characters."""
+        """Mean cross-entropy in nats; NaN if no characters were predicted."""
         return self.nats / self.chars if self.chars else math.nan
 
     @property
@@ -120,7 +120,7 @@ def score(engine: Engine, parameters: Parameters, state: State, indices: Indices
 
 
 def score_windows(engine: Engine, parameters: Parameters, indices: Indices, window: int) -> Score:
-    """Score a text as `score` does, but in windows, each read from a state of zeros."""
+    """Score a text in windows, each read from a state of zeros."""
     check_range("window", window, 1)
     window = min(window, len(indices) + 1)
     network, session = parameters.architecture, engine.session(parameters)
@@ -140,9 +140,9 @@ def score_windows(engine: Engine, parameters: Parameters, indices: Indices, wind
 
 
 def compute_char_losses(engine: Engine, parameters: Parameters, state: State, indices: Indices) -> NDArray[np.float64]:
-    """Return the loss of every character of a text in nats (N,), whose sum is the cost that `score` returns.
+    """Return the loss of every character of a text in nats (N,); the sum is the cost that `score` returns.
 
-    It is NaN for the first known character, which nothing precedes. Counts that grow count this text.
+    The loss is NaN for the first known character, which nothing precedes. Counts that grow count this text.
     """
     K = len(parameters["c"])
     known = np.flatnonzero(indices < K)
@@ -156,7 +156,7 @@ def compute_char_losses(engine: Engine, parameters: Parameters, state: State, in
 
 
 def score_known(indices: Indices, K: int, sum_nats: Callable[[Indices], float]) -> Score:
-    """Return the score of a text (N,) whose known characters, those below K, cost the network `sum_nats` of them."""
+    """Return the score of a text (N,) from `sum_nats`, the network's cost of the known characters, those below K."""
     check_length(len(indices))
     known = drop_unknown(indices, K)
     nats, predicted, unknown = sum_nats(known), max(len(known) - 1, 0), len(indices) - len(known)
@@ -172,14 +172,14 @@ def check_length(N: int) -> None:
 
 
 def check_finite(values: ArrayLike) -> None:
-    """Check the output of a network, which may have diverged in training or have been imported."""
+    """Check that the output of a network is finite: the network may have diverged in training or have been imported."""
     if not np.isfinite(values).all():
         raise ElmanError("the output of this network is not finite; train again with a lower learning rate")
 
 
 def _sum_segments(session: InferenceSession, state: State, indices: Indices) -> float | None:
     """Return the cost in nats of a text read in segments, or None if their states do not converge."""
-    n = (len(indices) - 1) // SEGMENTS  # characters predicted per segment; the remainder follows the last one
+    n = (len(indices) - 1) // SEGMENTS  # characters predicted per segment; the remainder follows the last segment
     x, y = (indices[first : first + SEGMENTS * n].reshape(SEGMENTS, n).T for first in (0, 1))
     rest = indices[SEGMENTS * n :, None]
     _, final = _sum_losses(session, state.tile(SEGMENTS), x[-WARM_UP:], y[-WARM_UP:])
@@ -192,7 +192,7 @@ def _sum_segments(session: InferenceSession, state: State, indices: Indices) -> 
 
 
 def _sum_losses(session: InferenceSession, state: State, x: Indices, y: Indices) -> tuple[float, State]:
-    """Return the cost in nats of the batch x, y (T, B) read from the states of B sequences, and the final states."""
+    """Read the batch x, y (T, B) from the states of B sequences; return its cost in nats and the final states."""
     sums = [(float(losses.sum()), states) for losses, states in read_slices(session, state, x, y)]
     return sum(nats for nats, _ in sums), sums[-1][1] if sums else state
 

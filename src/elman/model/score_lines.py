@@ -1,14 +1,14 @@
 """Scores of a text, line by line.
 
-The line feed that ends a line is scored too, since a line that breaks off is as anomalous as one that runs on. Every
-line starts from the same state, so that its score does not depend on other lines, and an engine may read many in one
-batch: the mean of the states at line ends in a fixed sample of the model's own text. An n-gram prior has read nothing
-there: the line feed is the first character that a line's contexts contain.
+The line feed that ends a line is scored too, because a line that breaks off is as anomalous as one that runs on. Every
+line starts from the same state: the mean of the states at line ends in a fixed sample of the model's own text. Its
+score therefore does not depend on other lines, and an engine can read many lines in one batch. In this state, an n-gram
+prior has read nothing: the line feed is the first character that a line's contexts contain.
 
-A model with masks reads what they leave of a line; the columns are those of the original line.
+A model with masks reads masked lines; the columns refer to the original line.
 
-The cost of unknown characters is defined in `elman.text.unknown`, and is applied line by line. If the alphabet has no
-line feed, a line is read after the alphabet's first character, and its end is not scored.
+The cost of unknown characters is defined in `elman.text.unknown` and applied line by line. If the alphabet has no line
+feed, a line is read after the alphabet's first character, and its end is not scored.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ if TYPE_CHECKING:
     from elman.model.model import Model
 
 SAMPLE_SHAPE = (160, 32)  # length and number of the texts that are sampled to find the initial state of a line
-MAX_LOGITS = 1 << 22  # logits of those texts that are in memory at once, about
+MAX_LOGITS = 1 << 22  # approximate number of logits of those texts in memory at once
 
-BLOCK_LINES = 4096  # lines of a batch that are read at a time, at most: they bound the memory
-CACHED_CHARS = 8_000_000  # characters of the lines whose scores are remembered, about: masked lines of a log repeat
+BLOCK_LINES = 4096  # maximum number of lines that are read in one batch, which bounds the memory
+CACHED_CHARS = 8_000_000  # characters of the lines whose scores are cached, approximately: masked lines of a log repeat
 
 Ints = NDArray[np.intp]
 LineScore = tuple[int, float, float, int, float, str]  # the last six fields of `Line`
 
 
 class Line(NamedTuple):
-    """The score of a line, whose `text` is without its line feed."""
+    """The score of a line; `text` is the line without its line feed."""
 
     number: int  # from 1
     text: str
     chars: int  # characters predicted, including the line feed; 0 if there was nothing to predict
     nats: float  # -sum log p over those characters
-    worst5_nats: float  # the same over the five most surprising ones
+    worst5_nats: float  # the sum over the five most surprising characters
     worst_column: int
-    """Column of the most surprising character, from 1; the first of several. The line feed follows the text."""
+    """Column, from 1, of the first of the most surprising characters. The line feed's column follows the text."""
     worst_nats: float  # surprisal of that character in nats
-    unknown: str = ""  # the characters of it that the model does not know, each once
+    unknown: str = ""  # the characters of the line that the model does not know, each once
 
     @property
     def nats_per_char(self) -> float:
@@ -78,9 +78,9 @@ AGGREGATIONS: dict[str, Callable[[Line], float]] = {
     "max": lambda line: line.worst_nats,
     "sum": lambda line: line.nats,
 }
-"""What the score of a line may be, by name: the mean of its five highest losses plus the mean of all, the sum of the
-five, the mean, the highest one, or the sum of all. The first is the default: it finds most anomalies in logs, and
-unlike a sum, short lines as well."""
+"""The scores of a line by name: the mean of its five highest losses plus the mean of all, the sum of the five, the
+mean, the highest loss, or the sum of all. The first is the default: it finds most anomalies in logs and, unlike a sum,
+also finds anomalous short lines."""
 
 DEFAULT_AGGREGATION = next(iter(AGGREGATIONS))
 
@@ -88,8 +88,8 @@ DEFAULT_AGGREGATION = next(iter(AGGREGATIONS))
 def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = False) -> Iterator[list[Line]]:
     """Score a text that arrives in chunks; yield the lines that each chunk completes as soon as it arrives.
 
-    A model of independent lines scores lines as it is trained on them: empty ones are left out, and so is a carriage
-    return at the end of a line. With `carry_state`, the state is carried from line to line.
+    A model of independent lines scores lines in the form it was trained on: without empty lines, and without the
+    carriage return at the end of a line. With `carry_state`, the state is carried from line to line.
     """
     scorer, number = BlockScorer(model, carry_state), 1
     for block in complete_lines(chunks):
@@ -109,14 +109,14 @@ class BlockScorer:
         self.start = model.alphabet.characters.index(model.alphabet.start_char)
         self.table.add("\n", self.start)
         self.is_of_lines, self.masker = model.is_of_lines, model.masker
-        state = model.state  # a model of independent lines is reset at every line feed, whatever the state
+        state = model.state  # a model of independent lines is reset at every line feed, so the state has no effect
         if self.scores_line_feed and not self.is_of_lines and state.recurrent.size:
             state = _mean_line_end_state(self.session, state, self.start, self.K)
         self.state, self.lock = state.forget_history(), Lock()
         self.cache, self.cached_chars = dict[str, LineScore](), 0
 
     def score(self, block: str, number: int) -> list[Line]:
-        """Return the lines of a text that ends in a line feed; `number` is that of the first."""
+        """Return the lines of a text that ends in a line feed; `number` is the number of the first line."""
         originals = (trim_lines(block) if self.is_of_lines else block)[:-1].split("\n")
         masked = None if self.masker is None else self.masker.mask_lines(originals)
         texts = originals if masked is None else [line.text for line in masked]
@@ -131,7 +131,7 @@ class BlockScorer:
     def char_nats(self, line: str) -> NDArray[np.float64]:
         """Return the losses of the characters of a line and of its end, float64 of shape (length + 1,), as scored.
 
-        Those of what a mask replaces are that of its symbol; that of an end that is not scored is 0.
+        The characters that a mask replaces have the loss of its symbol. An end that is not scored has the loss 0.
         """
         masked = None if self.masker is None else self.masker.mask_lines([line])[0]
         text = line if masked is None else masked.text
@@ -149,7 +149,7 @@ class BlockScorer:
         return np.repeat(losses[1:], np.diff(columns, append=len(line) + 1))
 
     def score_batch(self, lines: Iterable[str]) -> list[Line]:
-        """Return lines in memory, each with or without its line feed; threads take turns."""
+        """Score lines in memory, each with or without its line feed; threads take turns."""
         if isinstance(lines, str) or not isinstance(lines, Iterable):
             raise ElmanError(f"lines must be a list, an array or a column of strings (got {quote(lines)})")
         texts = []
@@ -164,16 +164,16 @@ class BlockScorer:
             return [line for block in blocks for line in self.score(block, 1)]
 
     def _look_up(self, texts: list[str]) -> list[LineScore]:
-        """Return the scores of lines; one that has been read before is not read again."""
+        """Return the scores of lines; a line whose score is cached is not read again."""
         if self.cached_chars > CACHED_CHARS:
             self.cache, self.cached_chars = {}, 0
         if new := [text for text in dict.fromkeys(texts) if text not in self.cache]:
             self.cache.update(zip(new, self._score_texts(new), strict=True))
-            self.cached_chars += sum(len(text) + 200 for text in new)  # what takes as much memory as a score
+            self.cached_chars += sum(len(text) + 200 for text in new)  # a score uses as much as 200 characters
         return [self.cache[text] for text in texts]
 
     def _score_texts(self, texts: list[str]) -> list[LineScore]:
-        """Read lines, and return their scores; the columns are those of what is read."""
+        """Read lines, and return their scores; the columns refer to the lines as they are read."""
         block = "\n".join([*texts, ""])
         indices = np.concatenate([[self.start], *self.table.encode(block)], dtype=self.dtype, casting="unsafe")
         lengths, is_known = np.fromiter(map(len, texts), np.intp, len(texts)), indices < self.K
@@ -205,20 +205,20 @@ class BlockScorer:
             losses[starts + chars] = 0
         nats, worst, worst_nats = np.zeros(len(starts)), np.zeros(len(starts), np.intp), np.zeros((len(starts), WORST))
         for n, of_line in enumerate(np.split(losses, starts[1:])):
-            nats[n] = sum(of_line.tolist())  # in the order in which they are read, as those of a line that is alone
+            nats[n] = sum(of_line.tolist())  # in reading order, so that the sum equals the sum of a line scored alone
             worst[n], highest = of_line.argmax(), np.sort(of_line)[::-1][:WORST]
             worst_nats[n, : len(highest)] = highest
         return SegmentLosses(nats, worst, worst_nats)
 
 
-CALIBRATION_LINES = 4096  # held-out lines whose scores a model stores the quantiles of, at most
-LEVELS = np.linspace(0, 1, LINE_SCORES_SHAPE[1])  # of the quantiles
+CALIBRATION_LINES = 4096  # maximum number of held-out lines from whose scores the quantiles are computed
+LEVELS = np.linspace(0, 1, LINE_SCORES_SHAPE[1])  # levels of the quantiles
 
 
 def compute_score_quantiles(model: Model, indices: Indices) -> NDArray[np.float64]:
     """Return the quantiles of the scores of held-out lines, float64 of shape (aggregations, `LEVELS`).
 
-    `indices` are the lines in the form of `elman.text.lines`, masked already.
+    `indices` are the masked lines in the form of `elman.text.lines`.
     """
     feeds = np.flatnonzero(indices == indices[0])
     chosen = range(0, len(feeds) - 1, math.ceil(len(feeds) / CALIBRATION_LINES))
@@ -238,9 +238,9 @@ def find_threshold(model: Model, by: str, fraction: float) -> float:
 
 
 def _mean_line_end_state(session: InferenceSession, state: State, feed: int, K: int) -> State:
-    """Return the mean of the states before the line feeds in sampled text; the same state if there are none.
+    """Return the mean of the states before the line feeds in sampled text; `state` if there are no line feeds.
 
-    Sampling starts in a state, after a line feed, and is deterministic.
+    Sampling starts from `state`, after a line feed, and is deterministic.
     """
     count = SAMPLE_SHAPE[1]
     first, states = np.full(count, feed), state.tile(count)
