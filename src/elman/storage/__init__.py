@@ -1,4 +1,4 @@
-"""Files: atomic replacement, tensors with a digest, untrusted content; where the cache is; what a path leads to."""
+"""Files: atomic replacement, tensors with a digest, untrusted content, the cache directory, and tests of paths."""
 
 from elman.fronts import lazy_front
 

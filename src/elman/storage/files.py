@@ -1,4 +1,4 @@
-"""What a path leads to, where the cache is, the atomic replacement of files, and the content of untrusted ones."""
+"""Tests of paths, the cache directory, the atomic replacement of files, and parsers of untrusted content."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Any
 
 from elman.errors import MAX_INT, ElmanError, option, quote, report_system_errors
 
-# Unlike for `Path`, a path that is too long, has a zero byte or may not be read leads to nothing.
+# Unlike the methods of `Path`, these return False for a path that is too long, has a zero byte or may not be read.
 exists, is_directory, is_file = os.path.exists, os.path.isdir, os.path.isfile
-# Unlike by `Path.resolve`, links stay as they are, and a pattern stays one.
+# Unlike `Path.resolve`, this keeps links and glob patterns.
 make_absolute = os.path.abspath
 
 
@@ -30,12 +30,12 @@ def cache_dir() -> Path:
 
 
 def kernel_dir() -> Path:
-    """Return the directory that has a directory of compiled kernels for each version of their source."""
+    """Return the directory of compiled kernels, which has a subdirectory for each version of their source."""
     return Path(os.environ.get("NUMBA_CACHE_DIR") or cache_dir())
 
 
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
-"""Errors of a disk, a file or a quota that is full; Windows has no quotas."""
+"""Error numbers of a full disk, file or quota; Windows has no quotas."""
 
 PARTIAL_SUFFIX = ".part"  # suffix of temporary files that are still being written
 
@@ -46,7 +46,7 @@ def write_output(path: Path, data: Data) -> None:
     """Write the file that ``--out`` names; a device or a pipe, such as /dev/stdout, is written to and not replaced."""
     with _report_errors(path):
         is_stream = path.is_char_device() or path.is_block_device() or path.is_fifo()
-        # Standard output may be redirected to a file, to which /dev/stdout is a link.
+        # If standard output is redirected to a file, /dev/stdout is a link to it.
         if is_stream or make_absolute(path).startswith(("/dev/", "/proc/")):
             with path.open("wb") as file:
                 file.writelines(_pieces(data))
@@ -63,7 +63,7 @@ def replace_file(path: Path, data: Data) -> None:
 
 
 def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = (), place: str = "") -> None:
-    """Replace files as by `replace_file`, one after the other, once all of them are written and others removed.
+    """Write all files, remove others, and then replace one file after the other as `replace_file` does.
 
     An error suggests another `place`, by default another ``--out``.
     """
@@ -72,7 +72,7 @@ def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = (),
         remove_abandoned(directory)
     try:
         for path, partial in partials.items():
-            with _report_errors(path, place), partial.open("xb") as file:  # with the permissions of any new file
+            with _report_errors(path, place), partial.open("xb") as file:  # with the default permissions of new files
                 if path.is_dir() and not path.is_symlink():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
                 file.writelines(_pieces(contents[path]))
@@ -88,20 +88,20 @@ def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = (),
                 sync_directory(path.parent)
     finally:
         for partial in partials.values():
-            with suppress(OSError):  # it was renamed, or its directory does not exist
+            with suppress(OSError):  # the file was renamed, or its directory does not exist
                 partial.unlink()
 
 
 def remove_abandoned(directory: Path, *, is_locked: bool = False) -> None:
     """Remove the temporary files of processes that were killed while they wrote to a directory.
 
-    One that has the number of this process is removed if this process alone may write there: in a container, every
-    process may have the same number.
+    A file with the ID of this process is removed if only this process may write there: in a container, every process
+    may have the same ID.
     """
-    if os.name != "posix":  # elsewhere the signal would end the process
+    if os.name != "posix":  # on Windows the signal would end the process
         return
     for path in directory.glob(f".elman-*{PARTIAL_SUFFIX}"):
-        with suppress(OSError, ValueError, OverflowError):  # another may have removed it; it may have any name
+        with suppress(OSError, ValueError, OverflowError):  # it may be removed by now, or have any name
             number = int(path.name.split("-")[1])
             try:
                 os.kill(number, 0)
@@ -124,13 +124,13 @@ def _report_errors(path: Path, place: str = "") -> AbstractContextManager[None]:
 
 
 def suggest_write_remedy(error: OSError, place: str = "") -> str:
-    """Return what to do about an output that cannot be written, after a colon: choose another place or ``--out``."""
+    """Return the remedy for an output that cannot be written, after a colon: choose another place or ``--out``."""
     return f": {'free disk space or ' if error.errno in _FULL else ''}choose another {place or option.out}"
 
 
 def sync_directory(directory: Path) -> None:
     """Sync a directory, so that a renamed file survives a power loss under its new name."""
-    if os.name != "posix":  # other systems cannot open a directory
+    if os.name != "posix":  # Windows cannot open a directory
         return
     handle = os.open(directory, os.O_RDONLY)
     try:
@@ -142,9 +142,9 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
-# --- What untrusted files contain: what is not valid is a `ValueError` ---
+# --- Parsers of untrusted files; invalid content raises `ValueError` ---
 
-MAX_FILE = 1 << 24  # bytes of a file of settings: one with an alphabet of all characters is smaller
+MAX_FILE = 1 << 24  # bytes of a file of settings: a file with an alphabet of all characters is smaller
 MAX_OPTIONS = 1 << 20  # bytes of a file of options
 _MAX_FINITE = 1e300
 _MAX_MESSAGE = 200
@@ -186,7 +186,7 @@ def require_int(value: Any, name: str, *, minimum: int = 0, maximum: int = MAX_I
 
 def require_finite(value: Any, name: str) -> float:
     """Return a finite number."""
-    if type(value) not in (int, float) or not abs(value) <= _MAX_FINITE:  # nan is not
+    if type(value) not in (int, float) or not abs(value) <= _MAX_FINITE:  # nan is not in a range
         raise ValueError(f"{name} must be a finite number")
     return float(value)
 
@@ -224,7 +224,7 @@ def require_regular_file(path: Path) -> Path:
 
 
 def read_regular_file(path: Path, max_bytes: int = MAX_FILE) -> bytes:
-    """Return the contents of a regular file that is not larger, or raise `OSError`."""
+    """Return the contents of a regular file of at most `max_bytes`, or raise `OSError`."""
     if require_regular_file(path).stat().st_size > max_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {max_bytes:,} bytes")
     return path.read_bytes()
@@ -232,7 +232,7 @@ def read_regular_file(path: Path, max_bytes: int = MAX_FILE) -> bytes:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the contents of a TOML file of options, or raise an `ElmanError`."""
-    from tomllib import loads  # a training reads none
+    from tomllib import loads  # a training run reads no TOML
 
     try:
         with report_system_errors(f"read {quote(path)}"):

@@ -20,16 +20,16 @@ from elman.storage.files import parse_strict_json, require_int, require_regular_
 Array = NDArray[np.floating[Any]]
 
 SUFFIX = ".safetensors"
-_MAX_HEADER = 100_000_000  # bytes of the header of a safetensors file at most, by its specification
+_MAX_HEADER = 100_000_000  # maximum bytes of the header of a safetensors file, by its specification
 _TYPES = ("U64", "I64", "F64", "F32", "U32", "I32", "F16", "U16", "I16", "I8", "U8")
-"""Types of arrays, as safetensors calls them, in the order of the arrays in a file."""
+"""The names of data types in safetensors, in the order in which a file stores their arrays."""
 
 
 def serialize_tensors(description: str, tensors: dict[str, Array]) -> list[bytes | memoryview]:
     """Return a description and arrays, which may be large, as the pieces of a safetensors file, with a digest of both.
 
-    The metadata has the description, which is JSON (``elman``), and the digest of that text and of all arrays
-    (``sha256``), so that a corrupted file is detected. The same content gives the same bytes.
+    The metadata contains the JSON description (``elman``) and the digest of this text and of all arrays (``sha256``),
+    which detects a corrupted file. The same content gives the same bytes.
     """
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     types = {name: f"{array.dtype.kind.upper()}{8 * array.itemsize}" for name, array in tensors.items()}
@@ -49,11 +49,11 @@ def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
     """Return the description, as JSON, and the arrays of a file of `serialize_tensors`."""
     remedy = "pass a run directory written by elman train"
     try:
-        with require_regular_file(path).open("rb") as file:  # once: another process may replace it meanwhile
+        with require_regular_file(path).open("rb") as file:  # opened once, because another process may replace it
             header, end = _read_header(file)
             metadata, tensors, start = header.pop("__metadata__", {}), dict[str, Array](), end
             for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-                # Arrays follow each other, so that those of a small file cannot take more memory than it has bytes.
+                # Arrays do not overlap, so they use no more memory than the file has bytes.
                 if start + entry["data_offsets"][0] != end:
                     raise ValueError("an array does not begin where the one before ends")
                 tensors[name] = _read_tensor(file, end, entry)
@@ -85,8 +85,8 @@ def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], int]:
 
 
 def _read_tensor(file: IO[bytes], start: int, entry: dict[str, Any]) -> NDArray[Any]:
-    """Return the array that begins at a position of a file, whose entry in the header need not be valid."""
-    # It is a copy, and so is what the digest is of: an array mapped from a file would change when that is overwritten.
+    """Return the array that begins at a position of a file; its entry in the header may be invalid."""
+    # The array is copied before the digest is computed: a memory-mapped array would change if the file is overwritten.
     kind, shape = entry["dtype"], tuple(require_int(n, "a length") for n in entry["shape"])
     dtype, count = np.dtype(f"<{kind[0].lower()}{int(kind[1:]) // 8}"), math.prod(shape)
     first, last = entry["data_offsets"]
@@ -104,14 +104,14 @@ def is_named_or_begins_like_tensors(path: Path) -> bool:
         return True
     try:
         with require_regular_file(path).open("rb") as file:
-            start = file.read(9)  # the length of the header, and the header in JSON
+            start = file.read(9)  # the length of the header, and the first byte of its JSON
     except (OSError, ValueError):  # the reader's error gives the reason
         return True
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _MAX_HEADER
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return the description of a file without reading its arrays; empty if it is no file of `serialize_tensors`."""
+    """Return the description of a file without reading its arrays; empty if `serialize_tensors` did not write it."""
     try:
         with require_regular_file(path).open("rb") as file:
             return dict(parse_strict_json(_read_header(file)[0]["__metadata__"]["elman"]))
@@ -123,7 +123,7 @@ def _digest(description: str, tensors: dict[str, Array]) -> str:
     digest = hashlib.sha256(description.encode())
     for name, array in sorted(tensors.items()):
         digest.update(f"{name} {array.dtype.name} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)  # as in the file
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)  # in the byte order of the file
     return digest.hexdigest()
 
 
@@ -157,7 +157,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _parse_array(data: bytes) -> NDArray[Any]:
-    """Return the array in an entry of NumPy format 1.0; its header is matched, where NumPy would evaluate it."""
+    """Return the array in an entry of NumPy format 1.0; the header must match `_HEADER`, and nothing is evaluated."""
     start = 10 + int.from_bytes(data[8:10], "little")
     header = _HEADER.fullmatch(data[:start])
     if header is None:
