@@ -242,7 +242,7 @@ def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:
     assert (small_disk / "run" / CHECKPOINT).read_bytes() == before
 
 
-GONE = "run' is no longer the directory that this run writes to, it was deleted or moved; restore it and use resume="
+GONE = "run' is no longer the directory that this run writes to: it was deleted or moved; restore it and use resume="
 
 
 def test_a_directory_that_vanishes_or_is_moved(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

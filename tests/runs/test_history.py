@@ -87,7 +87,7 @@ def test_a_partial_line_at_the_end_is_no_record(corpus: Corpus, tmp_path: Path, 
     ("name", "lines", "words"),
     [
         ("metrics.csv", [HEADER.decode()], "lacks the record of update 1, which"),
-        ("metrics.csv", ["victimdata\n"], "its header is not that of a run of this version"),
+        ("metrics.csv", ["victimdata\n"], "its header was not written by this version"),
         ("metrics.csv", slice(0, -2), "lacks the record of update 24, which"),
         ("samples.jsonl", slice(1, None), "lacks the record of update 0, which"),
     ],

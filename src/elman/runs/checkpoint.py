@@ -1,12 +1,17 @@
-"""Checkpoints of a run, and the reader of these and of the files of single networks.
+"""Checkpoints of a run, and the reader of checkpoints and of files with a single network.
 
-A file has tensors and a JSON description in safetensors, no code. A run's tensors are those of `TrainState`: the
-parameters by name; ``M.U`` …, ``N.U`` … and ``average.U`` … where the optimizer has these moments and average; ``h``
-and, with an n-gram prior, ``history``, the last characters read; and, where there is a best network, ``best.U`` … and
-``best.h``. ``ngrams.strings`` … are the arrays of the prior and, of a fine-tuned run, ``pretrained.ngrams.strings`` …
-those of the model it started from, both as in `elman.ngram.model`; the arrays of independent lines are those of
-`elman.runs.snapshot`. The description contains the configuration, the alphabet, the numbers of the state and
-NumPy's state of the generator of samples.
+A file has tensors and a JSON description in safetensors, no code. A run's tensors are the arrays of `TrainState`:
+
+- the parameters by name;
+- ``M.U`` …, ``N.U`` … and ``average.U`` … if the optimizer has these moments and this average;
+- ``h`` and, with an n-gram prior, ``history``, the last characters read;
+- ``best.U`` … and ``best.h`` if there is a best network;
+- ``ngrams.strings`` …, the arrays of the prior, and in a fine-tuned run ``pretrained.ngrams.strings`` …, the arrays of
+  the model that it started from, both described in `elman.ngram.model`;
+- the arrays of independent lines, described in `elman.runs.snapshot`.
+
+The description contains the configuration, the alphabet, the numbers of the state and the state of NumPy's random
+generator for samples.
 """
 
 from __future__ import annotations
@@ -41,7 +46,7 @@ from elman.text import Alphabet
 
 _INTEGERS = ("position", "update", "epoch", "minimum_at", "prior_since")
 _FLOATS = ("smooth_loss", "minimum_smooth_loss", "seconds", "spent")
-"""Numbers of the state, which the description has under ``state``."""
+"""Numbers of the state, which are under ``state`` in the description."""
 _LOSSES = ("last_loss", "whole_loss", "counts_loss")
 _PRETRAINED = "pretrained." + PREFIX
 
@@ -57,16 +62,17 @@ class Checkpoint:
     best: Snapshot | None = None
     """The network with the lowest validation loss."""
     last_loss: float | None = None
-    """The validation loss of the last network, where the run has ended and that network is better than `best`."""
+    """The validation loss of the last network if the run has ended and this network is better than `best`."""
     lines: LineData = NO_LINE_DATA
     whole_loss: float | None = None
-    """The validation loss of the selected network on the whole validation set, where validations read a part of it."""
+    """The validation loss of the selected network on the whole validation set, if validations read only a part of
+    it."""
     counts_loss: float | None = None
     """The validation loss of the counts of the n-gram prior alone."""
 
     @property
     def selected(self) -> Snapshot:
-        """The network selected for use: the best, or the last where that is better or nothing was held out."""
+        """The network selected for use: the best network, or the last one if it is better or nothing was held out."""
         network = self.best if self.best is not None and self.last_loss is None else self.last
         loss = network.validation_loss if self.whole_loss is None else self.whole_loss
         return replace(network, validation_loss=loss, lines=self.lines)
@@ -80,9 +86,9 @@ class Checkpoint:
 def take_snapshot(
     config: Config, alphabet: Alphabet, state: TrainState, loss: float | None = None, lines: LineData = NO_LINE_DATA
 ) -> Snapshot:
-    """Return the current network of a training state, whose arrays are not copied, with its validation loss.
+    """Return the current network of a training state, with its validation loss; arrays are not copied.
 
-    Its state is zero: that in which the training is would tell the last characters that it read.
+    The recurrent state is zero: the state of training would reveal the last characters that it read.
     """
     parameters = state.eval_parameters
     h = parameters.architecture.zero_state(state.hidden.recurrent.dtype).recurrent
@@ -130,13 +136,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_network(path: Path) -> Snapshot:
-    """Load the network of a file of its own, or the last network of a checkpoint."""
+    """Load the network of a file with a single network, or the last network of a checkpoint."""
     loaded = _load(path)
     return loaded if isinstance(loaded, Snapshot) else loaded.last
 
 
 def _load(path: Path) -> Checkpoint | Snapshot:
-    """Return the checkpoint of a run, or the network of a file of its own."""
+    """Return the checkpoint of a run, or the network of a file with a single network."""
     json_text, tensors = read_tensors(path)
     try:
         description = dict(parse_strict_json(json_text))
@@ -154,7 +160,7 @@ def _load(path: Path) -> Checkpoint | Snapshot:
 def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoint | Snapshot:
     require_int(description["format"], "format")
     config = Config(**description["config"])
-    if config.layers > len(tensors):  # before the shapes of so many layers are listed
+    if config.layers > len(tensors):  # checked before the shapes of so many layers are listed
         raise ElmanError(f"too few arrays for {config.layers} layers")
     alphabet = Alphabet(require_str(description["alphabet"], "alphabet"), has_unknown=config.min_count > 0)
     net, lines = config.architecture(alphabet), LineData.pop(tensors, config)
@@ -167,7 +173,7 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
 
 
 def _restore_ngrams(description: dict[str, Any], net: Architecture, tensors: dict[str, Array]) -> NgramModel:
-    """Return the n-gram model; its tensors are removed from the others."""
+    """Remove the tensors of the n-gram model, and return the model."""
     own, before = pop_ngram_tensors(tensors), pop_ngram_tensors(tensors, _PRETRAINED)
     ngrams = restore_ngrams(description["ngrams"], own, net.ngram_spec)
     if "pretrained" not in description:
@@ -176,7 +182,7 @@ def _restore_ngrams(description: dict[str, Any], net: Architecture, tensors: dic
 
 
 def _restore_network(empty: Snapshot, arrays: Arrays, description: dict[str, Any]) -> Snapshot:
-    """Return a network without arrays with those in a file, which are valid."""
+    """Return a network with the arrays of a file, once they are valid, in place of its placeholders."""
     return replace(
         empty,
         parameters=empty.parameters.with_arrays({name: array for name, array in arrays.items() if name != "h"}),
@@ -213,7 +219,7 @@ def _restore_run(description: dict[str, Any], tensors: dict[str, Array], empty: 
 
 
 def _restore_history(net: Architecture, batch: tuple[int, ...], tensors: dict[str, Array]) -> NDArray[np.int32]:
-    """Return the last characters read, see `State`; they are removed from the other tensors."""
+    """Remove the last characters read, see `State`, from the tensors, and return them."""
     shape = (*batch, net.context_length)
     codes: NDArray[Any] = tensors.pop("history") if net.context_length else np.zeros(shape, np.int32)
     is_read = (codes > 0).astype(np.int8)  # from some position on

@@ -1,4 +1,4 @@
-"""The run directory as it is read, with ``run.json``; `elman.runs.writer` has why its files agree at all times."""
+"""Reading a run directory and its ``run.json``; `elman.runs.writer` explains why its files always agree."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ from elman.text.kinds import TextKind
 METRICS, SAMPLES = LOGGERS["csv"].target, LOGGERS["samples"].target
 PLOT, LOCK = "smooth_loss.png", ".lock"
 FILES = (CHECKPOINT, BEST, METRICS, SAMPLES, MANIFEST)
-"""The files of a run directory that cannot be made again without training."""
+"""The files of a run directory that cannot be recreated without training."""
 _NOT_A_FILE = (errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ENOTDIR, errno.ELOOP)
-"""Errors of the system for what cannot be the file of a run."""
+"""Error numbers for paths that cannot be a file of a run."""
 _T = TypeVar("_T")
 _Record = TypeVar("_Record", Metrics, Sample)
 
 
 @dataclass(frozen=True)
 class TextRecord:
-    """What is recorded of a text; `files` are those that it was read from, none if it was in memory."""
+    """The record of a text; `files` are the files that it was read from, empty if it was in memory."""
 
     name: str
     chars: int
@@ -58,7 +58,7 @@ class TextRecord:
 
     @classmethod
     def of(cls, corpus: Corpus) -> TextRecord:
-        """Return what is recorded of a text."""
+        """Return the record of a text."""
         return cls(corpus.name, len(corpus.indices), len(corpus.alphabet), corpus.sha256, [*corpus.files])
 
     @classmethod
@@ -87,7 +87,7 @@ class ModelOrigin:
 
 @dataclass(frozen=True, eq=False)
 class RunManifest:
-    """The contents of ``run.json``, without those of versions and machine."""
+    """The contents of ``run.json``, without the versions and the machine."""
 
     config: Config
     alphabet: Alphabet
@@ -97,14 +97,14 @@ class RunManifest:
     stopped: str = ""
     """Why training ended; empty while it has not."""
     validation: TextRecord | None = None
-    """The text of the validation set, where it is a file of its own."""
+    """The text of the validation set if it is a separate file."""
     init_from: ModelOrigin | None = None
     log: tuple[str, ...] = ()
-    """The optional loggers that write its records."""
+    """The optional loggers that write the records of the run."""
     validation_chars: int | None = None
-    """Characters of the validation set that its validation loss is of; None while there is none."""
+    """Characters of the validation set on which its validation loss was computed; None while there is no such loss."""
     text_kind: TextKind | None = None
-    """What the text was taken for, and the settings that followed; None if they were given."""
+    """The detected kind of the text, and the settings that follow from it; None if they were given."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of ``run.json``."""
@@ -141,7 +141,7 @@ class RunManifest:
 
 
 def list_versions(extra: str = "") -> dict[str, str]:
-    """Return the versions of Elman, Python and the libraries that the numbers depend on, with that of an extra."""
+    """Return the versions of Elman, Python and the libraries that the numbers depend on, and of an extra."""
     from importlib.metadata import version
 
     compiler = ("numba", "llvmlite") if NUMBA_INSTALLED else ()
@@ -161,24 +161,24 @@ def describe_machine() -> dict[str, Any]:
 
 
 class RunDirectory:
-    """The files of one run, of which checkpoint, metrics and samples belong together."""
+    """The files of one run; its checkpoint, metrics and samples agree."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def holds_run(self) -> bool:
-        """Whether it contains a run, that is, a checkpoint."""
+        """Whether the directory contains a run, that is, a checkpoint."""
         return exists(self.path / CHECKPOINT)
 
     def is_empty(self) -> bool:
-        """Whether it exists and is empty, except for files of a process that was killed right at the start."""
+        """Whether it exists and is empty except for files of a process that was killed right at the start."""
         try:
             return all(path.name in (LOCK, MANIFEST) or path.suffix == PARTIAL_SUFFIX for path in self.path.iterdir())
         except OSError:
             return False
 
     def require_unused(self, remedy: str = "") -> None:
-        """Raise ElmanError if there is a run or a model."""
+        """Raise ElmanError if the directory contains a run or a model."""
         if self.holds_run():
             raise ElmanError(f"{quote(self.path)} already contains a run; {remedy}choose another {option.out}")
         if (self.path / BEST).exists():
@@ -217,12 +217,12 @@ class RunDirectory:
         return self._read(MANIFEST, lambda data: RunManifest.parse(parse_strict_json(data.decode("utf-8"))))
 
     def manifest_if_valid(self) -> RunManifest | None:
-        """Return the same; None if it is lost or damaged, since a run with a checkpoint is resumed without it, too."""
+        """Parse ``run.json``; return None if it is lost or damaged: a run can be resumed from its checkpoint alone."""
         try:
             return self.manifest()
         except ElmanError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno not in _NOT_A_FILE:
-                raise  # it may be there
+                raise  # the file may exist
             return None
 
     def _read(self, name: str, parse: Callable[[bytes], _T]) -> _T:

@@ -1,4 +1,4 @@
-"""The history of a run: rows of metrics and generated samples, their strict parsers, and the train loss at each row."""
+"""The history of a run: rows of metrics, generated samples, their strict parsers, and the train loss at each row."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from elman.errors import format_count, require_extra
 from elman.storage.files import parse_strict_json, require_finite, require_int, require_str
 
 NEWEST = 1000
-"""Records of a run with a directory that stay in memory, and at most as many older ones."""
+"""Newest records of a run with a directory that stay in memory, together with at most as many older records."""
 
 DECAY = 0.999
-"""Of the smooth loss."""
+"""Decay of the smooth loss per update."""
 RECENT_FRACTION = 0.1
-"""The train loss is that of this last fraction of the updates."""
+"""The train loss is the mean loss over this last fraction of the updates."""
 MIN_RECENT_UPDATES = 20
-"""The same in updates, at least: in the presets there is always a row among so many."""
+"""The train loss averages at least so many updates; in the presets, these always include a row."""
 SMOOTH_UPDATES = 10_000
-"""From this update on, the smooth loss, which averages some 1,000 updates, does not lag behind noticeably."""
+"""Update from which the smooth loss, which averages some 1,000 updates, does not lag behind noticeably."""
 MIN_CHARS = 250
-"""Characters that are recent, at least."""
+"""The train loss averages the losses of at least so many characters."""
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Metrics:
     chars_per_second: float
     """Characters trained on per second since the previous row."""
     learning_rate: float
-    """That of this update."""
+    """The learning rate of this update."""
 
 
 COLUMNS = tuple(column.name for column in fields(Metrics))
@@ -74,7 +74,7 @@ class Sample:
 
     update: int
     smooth_loss: float | None
-    """In nats per character; None before the first update."""
+    """The smooth loss in nats per character; None before the first update."""
     text: str
 
     def _repr_html_(self) -> str:
@@ -84,11 +84,11 @@ class Sample:
 
 
 class Records(Sequence[T]):
-    """Records of which older ones may be in a file only, from which `read` returns all. One thread appends."""
+    """Records; the older ones may be only in a file, from which `read` returns all. One thread appends."""
 
     def __init__(self, records: Iterable[T] = (), read: Callable[[], list[T]] | None = None) -> None:
         self._read = read
-        self._split: tuple[int, list[T]] = (0, list(records))  # how many are only in the file, and the others
+        self._split: tuple[int, list[T]] = (0, list(records))  # number of records only in the file, and the others
 
     def append(self, record: T) -> None:
         """Add a record."""
@@ -130,7 +130,7 @@ class Records(Sequence[T]):
     def __getitem__(self, at: slice) -> list[T]: ...
     def __getitem__(self, at: int | slice) -> T | list[T]:
         older, newest = self._split
-        indices = range(older + len(newest))[at]  # raises an IndexError beyond the end
+        indices = range(older + len(newest))[at]  # raises IndexError beyond the end
         first = indices if isinstance(indices, int) else min(indices, default=older)
         if self._read is not None and first < older:
             older, newest = 0, self._read()[:older] + newest
@@ -148,20 +148,21 @@ class Losses(NamedTuple):
 class TrainLossEstimator:
     """Computes the train loss, comparable with the validation loss; all losses are in nats per character.
 
-    It is the mean loss of the last tenth of the updates, or of the last 20, since the row before these, in which a loss
-    counts `DECAY` times as much as the one after it. Two values of the smooth loss contain this mean of the losses
-    between them:
+    The train loss is a weighted mean of the losses since the last row before the recent updates: the last tenth of the
+    updates, or at least the last 20. A loss has `DECAY` times the weight of the loss after it. This mean follows from
+    the smooth loss at both ends:
 
         S_b = decay^(b - a) S_a + (1 - decay^(b - a)) mean
 
-    Before there is such a row, it is the mean loss of the rows or, where these are on too few characters, the smooth
-    loss. It only depends on the rows, and so is the same for a resumed run and for one that is read from its files.
+    Before there is such a row, the train loss is the mean loss of the rows or, if they cover too few characters, the
+    smooth loss. It depends only on the rows, so it is the same for a resumed run and for a run that is read from its
+    files.
     """
 
     def __init__(self, config: Config, rows: Iterable[Metrics] = ()) -> None:
         self._chars_per_update = config.chars_per_update
         self._min_recent = max(MIN_RECENT_UPDATES, -(-MIN_CHARS // config.chars_per_update))
-        self._rows = deque[Losses]()  # from the last one that precedes the recent updates
+        self._rows = deque[Losses]()  # from the last row that precedes the recent updates
         for row in rows:
             self.append(row.update, row.smooth_loss, row.loss)
 
@@ -173,7 +174,7 @@ class TrainLossEstimator:
         return self.at(update, smooth_loss)
 
     def at(self, update: int, smooth_loss: float) -> float:
-        """Return the train loss at an update from the last row on, where the smooth loss is `smooth_loss`."""
+        """Return the train loss at an update after the last row, or at it, where the smooth loss is `smooth_loss`."""
         first = self._first_recent(update)
         start = next((row for row in reversed(self._rows) if row.update <= first), None)
         if start is not None:
@@ -183,12 +184,12 @@ class TrainLossEstimator:
         return smooth_loss
 
     def _first_recent(self, update: int) -> int:
-        """Return the last update before the recent ones, of which there is at least one."""
+        """Return the last update before the recent ones; there is at least one recent update."""
         return update - max(self._min_recent, int(RECENT_FRACTION * update))
 
 
 def mean_since(start: Losses, update: int, smooth_loss: float) -> float:
-    """Return the mean loss of the updates since a row, see `TrainLossEstimator`."""
+    """Return the weighted mean of the losses since a row, see `TrainLossEstimator`."""
     weight = DECAY ** (update - start.update)
     return (smooth_loss - weight * start.smooth_loss) / (1 - weight)
 
@@ -197,7 +198,7 @@ def parse_metrics(lines: Iterable[str]) -> list[Metrics]:
     """Parse the lines of ``metrics.csv``; raise ValueError, KeyError, TypeError or csv.Error if one is wrong."""
     rows = csv.DictReader(lines)
     if rows.fieldnames not in (None, [*COLUMNS]):
-        raise ValueError("its header is not that of a run of this version")
+        raise ValueError("its header was not written by this version")
     return [Metrics(**_parse_row(row)) for row in rows]
 
 
@@ -219,17 +220,17 @@ def parse_samples(lines: Iterable[str]) -> list[Sample]:
 
 
 def finite_or_none(value: float) -> float | None:
-    """Return a number that JSON can represent: None in place of nan and the infinities."""
+    """Return a number that JSON can represent: None for nan and the infinities."""
     return value if math.isfinite(value) else None
 
 
 def summarize(config: Config, results: Mapping[str, Any]) -> dict[str, object]:
-    """Return what a run is and how far it has come, for a table."""
+    """Return the network, the text and the progress of a run, for a table."""
     return {
         "text": results["text"],
         "network": "counts" if config.is_counts_only else f"{config.layers} x {config.cell} {config.hidden_size}",
         "updates": results["updates"],
-        "seconds": round(round(results["seconds"], 3), 1),  # those of a run in memory are rounded already
+        "seconds": round(round(results["seconds"], 3), 1),  # the seconds of a run in memory are rounded already
         "train loss": results["train_loss"],
         "validation loss": results["validation_loss"],
     }

@@ -39,25 +39,25 @@ LOSS_COLOURS = {"smooth_loss": COLOURS[0], "train_loss": COLOURS[2], "validation
 UNITS = {
     "updates": "update", "epochs": "epoch", "characters": "characters read", "seconds": "seconds spent on updates",
 }  # fmt: skip
-"""The units of the horizontal axis, with its label."""
+"""The units of the horizontal axis, with their labels."""
 TICKS = "{x:,.10g}"
 """The format of the labels of the horizontal axis."""
 EARLY = 0.1
-"""Part of a run whose losses, far above the others, do not count for the range of the vertical axis of several runs."""
+"""First fraction of a run, whose high losses do not count for the range of the vertical axis of several runs."""
 MARKERS = 60
-"""Validations up to which each of them is marked."""
+"""Maximum number of validations that are drawn with markers."""
 LOGARITHMIC = 10
-"""How many times as long as the shortest run the longest is from which on the horizontal axis is logarithmic."""
+"""Ratio of the longest to the shortest run from which the horizontal axis is logarithmic."""
 
 
 MINOR_SETTINGS = ("metrics_every", "sample_every", "sample_length", "validate_every", "validation_chars")
 """Settings that do not change the network."""
 LABEL_WIDTH, SETTING_WIDTH = 60, 120
-"""Characters of a line of the legend, and of the line that describes a single run."""
+"""Maximum characters of a line of the legend, and of the line that describes a single run."""
 
 
 class LossCurve(NamedTuple):
-    """The losses of a run, its name, and what tells it from other runs."""
+    """The losses of a run, its name, and the settings that distinguish it from other runs."""
 
     name: str
     metrics: Sequence[Metrics]
@@ -68,14 +68,14 @@ class LossCurve(NamedTuple):
 
     @classmethod
     def of_directory(cls, directory: RunDirectory, name: str = "") -> LossCurve:
-        """Read the curve of a run directory, named as the directory is unless there is another name."""
+        """Read the curve of a run directory; its default name is the name of the directory."""
         metrics, manifest = directory.metrics(), directory.manifest()
         init_from = "" if manifest.init_from is None else Path(manifest.init_from.path or "in memory").name
         origin = manifest.corpus.name, manifest.preset, init_from
         return cls(name or directory.path.name, metrics, manifest.config, *origin)
 
     def points(self, loss: str, by: str = "updates") -> tuple[list[float], list[float]]:
-        """Return where a loss, a column of ``metrics.csv``, is known, and the loss there, in nats per character.
+        """Return the positions where a loss, a column of ``metrics.csv``, is known, and the loss in nats per character.
 
         `by` is the unit of the positions, one of `UNITS`.
         """
@@ -85,7 +85,7 @@ class LossCurve(NamedTuple):
         return [factor * getattr(row, column) for row in rows], [getattr(row, loss) for row in rows]
 
     def settings(self) -> dict[str, Any]:
-        """Return what the losses of the run depend on."""
+        """Return the settings that the losses of the run depend on."""
         origin = {name: getattr(self, name) for name in ("text", "preset", "init_from")}
         settings = (origin | self.config.without_paths()).items()
         return {name: value for name, value in settings if name not in MINOR_SETTINGS}
@@ -94,7 +94,7 @@ class LossCurve(NamedTuple):
 def describe_setting(config: Config) -> str:
     """Return the main settings of a run in one line.
 
-    T is the sequence length, B the batch size, η the learning rate; the standard deviation is that of initial weights.
+    T is the sequence length, B the batch size, η the learning rate.
 
     Examples
     --------
@@ -132,11 +132,11 @@ def _describe_limits(config: Config) -> str:
 
 
 Group = Sequence[LossCurve]
-"""Runs that are drawn as one line: those that differ in their seed alone."""
+"""Runs that differ only in their seed and are drawn as one line."""
 
 
 def group_seeds(curves: Sequence[LossCurve]) -> list[Group]:
-    """Return runs of one setting with different seeds as a group, and every other run as a group of its own."""
+    """Return runs that differ only in their seed as one group, and every other run as a group of its own."""
     found, groups = defaultdict[str, list[LossCurve]](list), list[Group]()
     for curve in curves:
         found[repr(curve.settings() | {"seed": None})].append(curve)
@@ -147,11 +147,11 @@ def group_seeds(curves: Sequence[LossCurve]) -> list[Group]:
 
 
 def label_runs(groups: Sequence[Group]) -> list[str]:
-    """Return a unique label for each group: the settings in which they differ and, where these are the same, a name."""
+    """Return a unique label for each group: the settings in which the groups differ and, if these are equal, a name."""
     curves = [group[0] for group in groups]
     runs = [curve.settings() for curve in curves]
     differing = [name for name in runs[0] if any(run[name] != runs[0][name] for run in runs)]
-    if "max_seconds" in differing:  # from which it may follow
+    if "max_seconds" in differing:  # max_chars may follow from it
         differing = [name for name in differing if name != "max_chars"]
     if "preset" in differing:
         differing = [name for name in differing if not all(_follows_preset(curve, name) for curve in curves)]
@@ -166,7 +166,7 @@ def label_runs(groups: Sequence[Group]) -> list[str]:
 
 
 def _follows_preset(curve: LossCurve, name: str) -> bool:
-    """Return whether a setting of a run is that of its preset or, of one with a recipe, may follow from it."""
+    """Return whether a setting of a run equals its preset's, or may follow from the recipe of the preset."""
     preset, value = PRESETS.get(curve.preset), getattr(curve.config, name, None)
     if preset is None or name not in Config.__dataclass_fields__:
         return False
@@ -190,28 +190,28 @@ def plot_losses(
     Parameters
     ----------
     curves : sequence of LossCurve
-        A single run has its smooth loss (from 10,000 updates on), its train and its validation loss in one plot, under
-        its setting. Several runs have a plot of the train losses and one of the validation losses for each text; those
-        that differ in their seed alone are one line, the mean, in an area from the lowest to the highest loss.
+        A single run's smooth loss (from 10,000 updates on), train loss and validation loss are in one plot, under its
+        settings. Several runs have one plot of the train losses and one of the validation losses for each text. Runs
+        that differ only in their seed are drawn as one line, the mean, in an area from the lowest to the highest loss.
     smooth : bool
-        Plot the smooth loss in place of the train loss, with a second axis in nats per window if all runs have the same
+        Plot the smooth loss instead of the train loss, with a second axis in nats per window if all runs have the same
         sequence length.
     by : str
-        The unit of the horizontal axis: ``updates``, ``epochs``, ``characters`` that were read, or ``seconds``.
+        The unit of the horizontal axis: ``updates``, ``epochs``, ``characters`` read, or ``seconds``.
     ax : matplotlib.axes.Axes, optional
-        Where a single run is drawn, without its setting; by default in a new figure.
+        The axes in which a single run is drawn, without its settings; by default in a new figure.
 
     Raises
     ------
     ElmanError
-        If there are no losses, or no such unit.
+        If there are no losses, or the unit does not exist.
     """
     if by not in UNITS:
         raise ElmanError(f"{option.by} must be {join_alternatives([*UNITS])} (got {quote(by)})")
     if ax is not None and not hasattr(ax, "secondary_yaxis"):
         raise ElmanError(f"ax must be Axes of Matplotlib (got {quote(ax)})")
     if not any(curve.metrics for curve in curves):
-        reason = "a run of counts alone has none, another has none before its first row"
+        reason = "a run of counts alone has none, and another run has none before its first row"
         raise ElmanError(f"there are no losses to plot: {reason}")
     axes = _plot_run(curves[0], smooth, by, ax) if len(curves) == 1 else _plot_runs(curves, smooth, by)
     T, *others = {curve.config.seq_length for curve in curves}
@@ -229,7 +229,7 @@ def _plot_run(curve: LossCurve, smooth: bool, by: str, axes: Axes | None) -> Axe
         axes.set_title(fill(describe_setting(curve.config), SETTING_WIDTH), fontsize=7, color="#555555", loc="left")
     else:
         _label_axes(axes, label, UNITS[by])
-    # Until it has averaged many updates, the smooth loss lags far behind.
+    # The smooth loss lags far behind until it has averaged many updates.
     is_short = not smooth and curve.metrics[-1].update < SMOOTH_UPDATES
     omitted = "train_loss" if smooth else "smooth_loss" if is_short else ""
     for loss, colour in LOSS_COLOURS.items():
@@ -271,7 +271,7 @@ def _plot_runs(curves: Sequence[LossCurve], smooth: bool, by: str) -> Axes:
 
 
 def _highest(curves: Sequence[LossCurve], losses: Sequence[str]) -> float | None:
-    """Return the top of the vertical axis, above all losses but early ones; None for the default."""
+    """Return the top of the vertical axis, above all losses except early ones; None for the default."""
     points = [(curve, *point) for curve in curves for loss in losses for point in zip(*curve.points(loss), strict=True)]
     later = [loss for curve, update, loss in points if update >= EARLY * curve.metrics[-1].update]
     margin = 0.05 * (max(later) - min(later)) if later else 0.0
@@ -279,7 +279,7 @@ def _highest(curves: Sequence[LossCurve], losses: Sequence[str]) -> float | None
 
 
 def _draw(axes: Axes, group: Group, loss: str, by: str, **style: Any) -> list[Line2D]:
-    """Draw the mean of a loss and its range, with markers if there are few points: a line through one is invisible."""
+    """Draw the mean of a loss and its range, with markers if there are few points: a line of one point is invisible."""
     x, losses = _align([np.array(curve.points(loss, by)) for curve in group])
     if len(group) > 1:
         axes.fill_between(x, losses.min(axis=0), losses.max(axis=0), color=style["color"], alpha=0.2, linewidth=0)
@@ -288,7 +288,7 @@ def _draw(axes: Axes, group: Group, loss: str, by: str, **style: Any) -> list[Li
 
 
 def _align(curves: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the positions (n,) of the first curve that all curves reach, and the interpolated losses there (G, n)."""
+    """Return the first curve's positions (n,) that all G curves cover, and the interpolated losses there (G, n)."""
     curves = [curve for curve in curves if curve.size] or [*curves[:1]]
     x = curves[0][0]
     if len(curves) > 1:
@@ -297,9 +297,9 @@ def _align(curves: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], 
 
 
 def _make_room(figure: Figure, legend: Legend) -> None:
-    """Enlarge a figure by its legend, so that every run is in it and the plots are as wide as without."""
+    """Enlarge a figure by its legend, so that the legend shows every run and the plots keep their width."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore")  # of a layout without room, and of glyphs that are missing
+        warnings.filterwarnings("ignore")  # for a layout without room, and for missing glyphs
         figure.draw_without_rendering()
         needed = legend.get_window_extent()
     width, height = figure.get_size_inches()
@@ -307,12 +307,12 @@ def _make_room(figure: Figure, legend: Legend) -> None:
 
 
 def create_figure(*labels: str, x: str = UNITS["updates"], rows: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure with rows of plots, row by row, whose vertical axes have these labels, over `x`."""
+    """Return a figure and its plots, row by row; `labels` are for the vertical axes of a row, `x` for the others."""
     with require_extra("plot"):
         from matplotlib.figure import Figure
     height = 4.5 if rows == 1 else 3.5 * rows
     figure = Figure(figsize=(8 if len(labels) == 1 else 13, height), layout="constrained")
-    # A notebook shows it once: IPython prefers its own formatter, which %matplotlib inline registers.
+    # A notebook does not show it twice: IPython prefers its own formatter, which %matplotlib inline registers.
     figure._repr_png_ = partial(render_figure, figure)  # type: ignore[attr-defined]
     plots = list(figure.subplots(rows, len(labels), sharex=True, squeeze=False).flat)
     for n, axes in enumerate(plots):
@@ -338,7 +338,7 @@ def render_figure(figure: Figure, format: str = "png", dpi: int = 100) -> bytes:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's suffix, one of Matplotlib's."""
+    """Write a figure in the format of the path's suffix, one of Matplotlib's formats."""
     suffixes = [f".{suffix}" for suffix in figure.canvas.get_supported_filetypes()]
     if path.suffix not in suffixes:
         raise ElmanError(f"the file of a plot must end in {join_alternatives(suffixes)} (got {quote(path.name)})")

@@ -1,10 +1,10 @@
-"""A network as it is used, and its file: what lies between a file or a training and a `Model`.
+"""A network for use without its training state, and its file; a `Model` is made of it.
 
-The file has tensors and a JSON description in safetensors, no code. The tensors are the parameters by name and ``h``,
-the recurrent state from which it reads, zero if it was trained here; with an n-gram prior those of `elman.ngram.model`.
-Of a model of independent lines, ``line_hashes`` are the hashes of the training lines, see `elman.text.lines`, and
-``line_scores`` the quantiles of the scores of held-out lines. The description contains the configuration, the alphabet
-and, under ``ngrams``, the size of the table and the minimum count.
+The file has tensors and a JSON description in safetensors, no code. The tensors are the parameters by name; ``h``, the
+initial recurrent state, which is zero unless the network was imported; and, with an n-gram prior, the arrays of
+`elman.ngram.model`. A model of independent lines also has ``line_hashes``, the hashes of the training lines, see
+`elman.text.lines`, and ``line_scores``, the quantiles of the scores of held-out lines. The description contains the
+configuration, the alphabet and, under ``ngrams``, the size of the table and the minimum count.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from elman.text.masks import Masker
 
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
-"""The files of weights in a run directory: those of the training, and of the network that is used."""
+"""The files of weights in a run directory: the training state, and the network that is used."""
 METADATA_KEY = "elman"
 """The key of the metadata in an exported file."""
 FORMAT = 1
 BEFORE_0_3 = 2
-"""The format of the versions before 0.3.0, so that the next one is 3."""
+"""The format of the versions before 0.3.0; the next format gets the number 3."""
 LINE_HASHES, LINE_SCORES = "line_hashes", "line_scores"
 LINE_SCORES_SHAPE = 5, 1001
 """The aggregations of `elman.model.score_lines`, and quantiles from 0 to 1 in steps of a thousandth."""
@@ -43,12 +43,12 @@ LINE_SCORES_SHAPE = 5, 1001
 
 @dataclass(frozen=True, eq=False)
 class LineData:
-    """What a model of independent lines knows of its text; nothing where it is another one, or was imported."""
+    """Data about the text of a model of independent lines; empty for other models and for imported ones."""
 
     hashes: LineHashes | None = None
-    """Of the training lines, uint64."""
+    """The hashes of the training lines, uint64."""
     score_quantiles: Array | None = None
-    """Of the scores of held-out lines, float64, see `elman.model.score_lines`."""
+    """The quantiles of the scores of held-out lines, float64, see `elman.model.score_lines`."""
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the file."""
@@ -57,7 +57,7 @@ class LineData:
 
     @classmethod
     def pop(cls, tensors: dict[str, NDArray[Any]], config: Config) -> LineData:
-        """Remove them from the arrays of a file that may be invalid."""
+        """Remove the data from the arrays of a file, which may be invalid, and return it."""
         hashes, scores = tensors.pop(LINE_HASHES, None), tensors.pop(LINE_SCORES, None)
         if hashes is not None and not (config.lines and hashes.ndim == 1 and hashes.dtype == np.uint64):
             raise ValueError(f"{LINE_HASHES} is not the array of a text of independent lines")
@@ -82,23 +82,23 @@ class Snapshot:
     alphabet: Alphabet
     parameters: Parameters
     h: Array
-    """The recurrent state from which it reads, (S,)."""
+    """The initial recurrent state, (S,)."""
     update: int = 0
-    """The update after which it was taken; 0 where there was no run."""
+    """The update after which it was taken; 0 if there was no run."""
     validation_loss: float | None = None
-    """In nats per character; None if it was not evaluated."""
+    """The validation loss in nats per character; None if it was not evaluated."""
     lines: LineData = NO_LINE_DATA
 
     def describe(self) -> dict[str, Any]:
-        """Return what a checkpoint's description says of it."""
+        """Return the entries of this network in a checkpoint's description."""
         return {"update": self.update, "validation_loss": self.validation_loss}
 
     def copy(self) -> Snapshot:
-        """Return the same network with arrays of its own: those of a run change when training continues."""
+        """Return the network with copied arrays: the arrays of a run change when training continues."""
         return replace(self, parameters=self.parameters.map(np.copy), h=self.h.copy())
 
     def serialize(self) -> bytes:
-        """Return the bytes of its file."""
+        """Return the bytes of the file."""
         description = describe_model(self.config, self.alphabet, self.parameters) | {"network": self.describe()}
         tensors = {**self.parameters, "h": self.h, **ngram_tensors(self.parameters.ngrams), **self.lines.tensors()}
         return b"".join(serialize_tensors(json.dumps(description), tensors))
@@ -132,18 +132,18 @@ def infer_config(alphabet: Alphabet, parameters: Parameters, masker: Masker | No
 
 
 def save_network(path: Path, snapshot: Snapshot) -> None:
-    """Write a network that was not trained by a run, atomically."""
+    """Write a network without a run to a file, atomically."""
     check_holds_no_run(path)
     replace_file(path, snapshot.serialize())
 
 
 def check_holds_no_run(path: Path) -> None:
-    """Check that a file that a model would replace is not the checkpoint of a run."""
-    if "sample_generator" in read_description(path):  # of the training state
+    """Check that the file that a model will replace is not the checkpoint of a run."""
+    if "sample_generator" in read_description(path):  # the entry of the training state
         raise ElmanError(f"{quote(path)} is the checkpoint of a run, which a model must not replace: use another file")
 
 
 def describe_model(config: Config, alphabet: Alphabet, parameters: Parameters) -> dict[str, Any]:
-    """Return the part of the description that every file has."""
+    """Return the entries of the description that every file has."""
     prior = {"ngrams": describe_ngrams(parameters.ngrams)} if parameters.ngrams else {}
     return {"format": FORMAT, "config": config.without_paths(), "alphabet": alphabet.characters} | prior

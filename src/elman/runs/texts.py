@@ -23,22 +23,23 @@ from elman.text.sources import BUILTIN_CORPORA, STANDARD_INPUT, is_builtin
 from elman.text.unknown import replace_rare
 
 Text = Source | Sequence[Source] | Corpus
-"""What the text of a run is read from, see `elman.text.read_corpus`."""
+"""The sources of the text of a run, see `elman.text.read_corpus`."""
 
 DEFAULT_TEXT = "python-docs"
-"""What is trained on where an example names no text."""
+"""The training text of examples that name no text."""
 
 PIECES = 48
-"""Pieces of a validation set that validations read, at most."""
+"""Maximum number of pieces of a validation set that validations read."""
 MIN_PIECE = 1000
-"""Their length, at least: the first characters of a piece follow on others than in the text."""
+"""Minimum length of such a piece: its first characters do not follow the characters that precede them in the text."""
 
 
 class TrainingData:
     """The texts of a run, and the windows into which its settings split them.
 
-    A training set shorter than B T + 1 characters, or a validation set shorter than T + 1, is an ElmanError. A text of
-    independent lines must be shuffled; `validation` is the text of the validation set, where it is a file of its own.
+    Raises ElmanError if the training set is shorter than B T + 1 characters, or the validation set shorter than T + 1.
+    A text of independent lines must be shuffled. `validation` is the text of the validation set if it is a separate
+    file.
     """
 
     def __init__(self, config: Config, corpus: Corpus, validation: Corpus | None = None) -> None:
@@ -52,7 +53,7 @@ class TrainingData:
         self._latest = 0, self.windows  # epoch and windows
         self.validation_set: Indices | None = None
         self.validation_sample: Indices | None = None
-        """The part of it that validations read, or all of it, see `Config.validation_chars`."""
+        """The part of the validation set that validations read, or all of it, see `Config.validation_chars`."""
         if lines is not None:
             self.validation_set = lines.indices
             self.validation_sample = lines.sample(config.validation_chars).indices
@@ -61,7 +62,7 @@ class TrainingData:
             self.validation_sample = sample_text(self.validation_set, config.validation_chars, corpus.alphabet)
 
     def windows_of(self, epoch: int) -> Windows:
-        """Return the training windows of an epoch: independent lines have an order for each, of as many windows."""
+        """Return the training windows of an epoch, always as many; independent lines are shuffled every epoch."""
         if self._lines is None:
             return self.windows
         if self._latest[0] != epoch:
@@ -87,7 +88,7 @@ class TrainingData:
         return held_out
 
     def describe(self) -> str:
-        """Return which text is trained on, and how long it is."""
+        """Return the name and the length of the training text."""
         description = describe_text(self.corpus)
         if self.validation is None:
             return description
@@ -95,9 +96,9 @@ class TrainingData:
 
 
 def sample_text(indices: Indices, chars: int, alphabet: Alphabet) -> Indices:
-    """Return pieces of a text, spread evenly, of so many characters in all; the text itself if it is not longer.
+    """Return evenly spread pieces of a text with `chars` characters in total; the text itself if it is not longer.
 
-    A piece begins after a line feed, where there is one before the last characters from which it could begin.
+    A piece begins after a line feed if there is one at a position from which the piece still fits.
     """
     N, pieces = len(indices), max(1, min(PIECES, chars // MIN_PIECE))
     if chars >= N:
@@ -112,7 +113,7 @@ def sample_text(indices: Indices, chars: int, alphabet: Alphabet) -> Indices:
 
 
 def training_length(corpus: Corpus, config: Config) -> int:
-    """Return how many characters of a text are trained on, those before the ones that are held out."""
+    """Return the number of training characters of a text; the held-out characters follow them."""
     N, fraction = len(corpus.indices), config.validation_fraction
     if not config.lines:
         return N - round(N * fraction)
@@ -121,7 +122,7 @@ def training_length(corpus: Corpus, config: Config) -> int:
 
 
 def describe_text(corpus: Corpus) -> str:
-    """Return which text a run is trained on, and how long it is."""
+    """Return the name and the length of the text of a run."""
     name = "standard input" if corpus.name == "-" else shorten(corpus.name)
     files = [f"{len(corpus.files):,} files"] if len(corpus.files) > 1 else []
     files += [f"{format_count(corpus.skipped, 'binary file')} skipped"] if corpus.skipped else []
@@ -151,12 +152,12 @@ def _reading_options(config: Config) -> dict[str, Any]:
 
 
 def read_text(source: Text, config: Config, base: Alphabet | None = None) -> Corpus:
-    """Read the text of a run; independent lines are put into the order in which they are divided.
+    """Read the text of a run; independent lines are shuffled into the order in which they are split.
 
-    The alphabet begins with the characters of `base`, of the model that is fine-tuned or the run that is resumed.
+    The alphabet begins with the characters of `base`, the alphabet of the fine-tuned model or the resumed run.
     """
     if base is not None and isinstance(source, Corpus) and (source.alphabet == base or source.alphabet.has_unknown):
-        base = None  # it is in this alphabet, or its rare characters are lost
+        base = None  # it has this alphabet, or its rare characters are lost
     alphabet = None if base is None else Alphabet(base.characters[: len(base) - base.has_unknown])
     options: dict[str, Any] = {"alphabet": alphabet, "extend": True} | _reading_options(config)
     corpus = read_corpus(source, min_count=config.min_count, **options)
@@ -164,21 +165,21 @@ def read_text(source: Text, config: Config, base: Alphabet | None = None) -> Cor
 
 
 class RunTexts(NamedTuple):
-    """The texts of a new run, and the settings that they decided."""
+    """The texts of a new run, and the settings that follow from them."""
 
     config: Config
     corpus: Corpus
     validation: Corpus | None
     kind: TextKind | None = None
-    """None where nobody looked."""
+    """None if the kind of the text was not detected."""
 
 
 def read_run_texts(
     source: Text | None, config: Config, base: Alphabet | None = None, passed: Mapping[str, Any] | None = None
 ) -> RunTexts:
-    """Read the text of a new run, see `read_text`, and that of the validation set where it is a file.
+    """Read the text of a new run, see `read_text`, and the text of the validation set if it is a file.
 
-    Unless `passed` is None, the text decides how it is read, but for the settings among those that were passed.
+    Unless `passed` is None, the text decides how it is read, except for the settings that were passed.
     """
     if source is None:
         raise ElmanError(f"the text is missing: use a file or a built-in text ({', '.join(BUILTIN_CORPORA)})")
@@ -200,7 +201,7 @@ def read_run_texts(
 def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:
     """Return the validation text, encoded in the alphabet of the training text `corpus`; None if it is not a file.
 
-    It must have the SHA-256, unless that is empty, and only characters that the alphabet can represent.
+    The text must have the given SHA-256, unless that is empty, and only characters that the alphabet can represent.
     """
     if not config.validation_file:
         return None
@@ -208,7 +209,7 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
     name = quote(path)
     if sha256 and not os.path.lexists(path):
         raise ElmanError(f"the validation text {name} is no longer there: name its new path with {option.validation}")
-    if path.exists() and not path.is_dir() and not path.is_file():  # to be read again on resume, and without waiting
+    if path.exists() and not path.is_dir() and not path.is_file():  # a resumed run must be able to read it again
         raise ElmanError(f"the validation text {name} is a pipe or a device: pass a file with {option.validation}")
     text = read_corpus(config.validation_file, alphabet=corpus.alphabet, extend=True, **_reading_options(config))
     if sha256 and text.sha256 != sha256:
@@ -248,7 +249,7 @@ def _find_file(path: str, run: str) -> Source:
 
 
 def require_unchanged(manifest: RunManifest, corpus: Corpus, run: str) -> None:
-    """Check that the files that were found again have the contents that are recorded."""
+    """Check that the files of the text still have their recorded contents."""
     for before, now in zip(manifest.corpus.files, corpus.files, strict=False):
         if before.sha256 != now.sha256:
             text = "standard input" if now.path == STANDARD_INPUT else quote(now.path)

@@ -1,7 +1,7 @@
-"""How a run is written: records first, then the checkpoint that covers them; and the lock of its one writer.
+"""Writing a run: records first, then the checkpoint that covers them; and the lock of the only writer.
 
-Wherever a process is killed, the checkpoint is complete, and the records contain at least what it covers; `rewind`
-drops the others.
+Whenever a process is killed, the checkpoint is complete, and the records contain at least those that it covers;
+`rewind` drops the others.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 ACQUIRE_SECONDS = 0.1
-"""How long a writer waits for the lock: `DirectoryLock.is_held` holds it for an instant."""
+"""Seconds that a writer waits for the lock: `DirectoryLock.is_held` holds it for an instant."""
 
 
 class DirectoryLock:
-    """An exclusive lock for writing to a directory, of the operating system on the file ``.lock``; reading needs none.
+    """An exclusive lock for writing to a directory: the system's lock of the file ``.lock``. Readers need none.
 
-    The kernel releases it when the process ends, however it ends: the file left behind blocks nobody.
+    The operating system releases it when the process ends, however it ends: a file left behind blocks no writer.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -41,7 +41,7 @@ class DirectoryLock:
         self._file: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
-        """Acquire it at once where the lock file exists; otherwise `acquire` does so before the first write."""
+        """Acquire the lock now if the lock file exists; otherwise `acquire` does so before the first write."""
         if exists(self.path):
             self.acquire()
         return self
@@ -75,7 +75,7 @@ class DirectoryLock:
         self._lock = lock
 
     def is_held(self) -> bool:
-        """Return whether a writer holds it; this object must not be one."""
+        """Return whether a writer holds the lock; this object must not hold it."""
         from filelock import FileLock, Timeout
 
         if not exists(self.path):
@@ -85,7 +85,7 @@ class DirectoryLock:
                 return False
         except Timeout:
             return True
-        except OSError:  # who may not write there cannot tell
+        except OSError:  # without write permission, this cannot be found out
             return False
 
     def check(self) -> None:
@@ -93,7 +93,7 @@ class DirectoryLock:
         with suppress(OSError):
             if self._lock is None or self._identify() == self._file:
                 return
-        moved = f"{quote(self.directory)} is no longer the directory that this run writes to, it was deleted or moved"
+        moved = f"{quote(self.directory)} is no longer the directory that this run writes to: it was deleted or moved"
         raise ElmanError(f"{moved}; restore it and use {option.resume:True}, or train again with another {option.out}")
 
     def _identify(self) -> tuple[int, int]:
@@ -102,7 +102,7 @@ class DirectoryLock:
 
 
 def reject_links(*directories: Path) -> None:
-    """Check that directories in an output directory are not links, which may lead to someone else's."""
+    """Check that directories in an output directory are not links, which may lead to another user's directory."""
     for directory in directories:
         if directory.is_symlink():
             remedy = f"remove it or choose another {option.out}"
@@ -110,16 +110,15 @@ def reject_links(*directories: Path) -> None:
 
 
 def cannot_write(directory: Path, error: OSError) -> ElmanError:
-    """Return the error for one of the system that a write to a directory has met."""
+    """Return the error of a write to a directory that failed with an error of the system."""
     reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
     return ElmanError(f"cannot write in {quote(directory)} ({reason}){suggest_write_remedy(error)}")
 
 
 class RunWriter:
-    """Writes the files of one run, holding the lock of its directory from the first write to the end of the block.
+    """Writes the files of one run, and holds the lock of its directory from the first write to the end of the block.
 
-    `log` names loggers beside those that every run has, on `resume` also those of ``run.json``; `overwrite` is for
-    `create`.
+    `log` names optional loggers; on `resume`, the loggers in ``run.json`` are added. `overwrite` is for `create`.
     """
 
     def __init__(self, path: Path, log: Sequence[str] = (), *, resume: bool = False, overwrite: bool = False) -> None:
@@ -130,7 +129,7 @@ class RunWriter:
         self.lock = DirectoryLock(path)
 
     def __enter__(self) -> Self:
-        """Acquire the lock where its file exists."""
+        """Acquire the lock if its file exists."""
         self.lock.__enter__()
         return self
 
@@ -142,7 +141,7 @@ class RunWriter:
             self.lock.__exit__(*exception)
 
     def create(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
-        """Start a run in a directory that contains none, unless it may be replaced; all other files are left alone."""
+        """Start a run in a directory without a run, or whose run may be replaced; all other files are left alone."""
         self.lock.acquire()
         replaces = self.overwrite and self.files.holds_run()
         if replaces:
@@ -150,14 +149,14 @@ class RunWriter:
         else:
             others = f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or "
             self.files.require_unused(others)
-        # The checkpoint is renamed last, once both are written: until then there is no run, or the complete one that is
-        # replaced; from then on the new one can be resumed, which rewinds the records.
+        # The checkpoint is renamed last, once both files are written. Until then there is no run, or the complete run
+        # that is replaced; from then on the new run can be resumed, which rewinds the records.
         replace_files(
             {self.path / MANIFEST: self._serialize(manifest), self.path / CHECKPOINT: serialize_checkpoint(checkpoint)},
             remove=[self.path / name for name in (PLOT, BEST, CHECKPOINT)] if replaces else [],
         )
         if replaces:
-            _remove_optional(self.path)  # which the new run may not have
+            _remove_optional(self.path)  # the new run may not have them
         self.rewind([], [])
 
     def write_manifest(self, manifest: RunManifest) -> None:
@@ -179,7 +178,7 @@ class RunWriter:
         self._call_loggers("append", metrics, samples)
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
-        """Let all logs contain exactly the records that the checkpoint covers."""
+        """Make all logs contain exactly the records that the checkpoint covers."""
         self._call_loggers("rewind", metrics, samples)
 
     def _call_loggers(self, method: str, *records: Sequence[Metrics | Sample]) -> None:
@@ -188,12 +187,12 @@ class RunWriter:
                 getattr(logger, method)(*records)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint, which is complete."""
+        """Replace the checkpoint."""
         self.lock.check()
         replace_file(self.path / CHECKPOINT, serialize_checkpoint(checkpoint))
 
     def save_selected(self, selected: Snapshot | None) -> None:
-        """Replace the copy of the network that is used instead of the last one; None if there is none."""
+        """Replace the file of the network that is used instead of the last one; None removes the file."""
         if selected is not None:
             replace_file(self.path / BEST, selected.serialize())
             return
@@ -203,7 +202,7 @@ class RunWriter:
 
 @contextmanager
 def report_errors(directory: Path) -> Iterator[None]:
-    """Report an error of the system in the block as one line."""
+    """Report a system error in the block as one line."""
     try:
         yield
     except OSError as error:
@@ -213,7 +212,7 @@ def report_errors(directory: Path) -> Iterator[None]:
 def require_removable(path: Path) -> None:
     """Raise ElmanError if there is no run, or if it is being trained."""
     files = RunDirectory(path)
-    is_rest = files.is_empty() and not exists(path / MANIFEST)  # of a removal that was interrupted
+    is_rest = files.is_empty() and not exists(path / MANIFEST)  # left by an interrupted removal
     if not is_rest and not files.holds_run():
         raise ElmanError(f"{quote(path)} contains no run")
     if DirectoryLock(path).is_held():
@@ -245,7 +244,7 @@ def _require_own_checkpoint(files: RunDirectory) -> None:
 
 
 def _remove_optional(path: Path) -> None:
-    """Remove the files of a run that not every run has."""
+    """Remove the files that only some runs have."""
     with report_errors(path):
         (path / PLOT).unlink(missing_ok=True)
         for logger in optional_loggers().values():

@@ -1,8 +1,8 @@
 """Loggers, which write the metrics and samples of a run, and the registry of all of them, `LOGGERS`.
 
-Every run has ``metrics.csv`` and ``samples.jsonl``; the others are for other tools and are named by ``--log``. A logger
-is added by a class in a module of its own and an entry point of `elman.loggers`; the command line, its help and the
-docstring of `elman.train` follow.
+Every run has ``metrics.csv`` and ``samples.jsonl``; the other loggers are for other tools and are named by ``--log``. A
+new logger needs a class in a module of its own and an entry point of `elman.loggers`; the command line, its help and
+the docstring of `elman.train` then include it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from elman.storage.files import read_regular_file, replace_file
 MANIFEST = "run.json"
 """The manifest of a run, which is written before the loggers of the run are started."""
 MAX_RECORDS = 1 << 30
-"""Bytes of a file of records."""
+"""Size of a file of records in bytes."""
 SCALARS = ("smooth_loss", "loss", "train_loss", "validation_loss", "chars_per_second", "learning_rate")
 """The metrics that other tools show."""
 
 
 class MetricsLogger:
-    """Writes the metrics and the samples of a run in one format to `path`, a file or directory in that of the run.
+    """Writes the metrics and the samples of a run in one format to `path`, a file or directory in the run directory.
 
-    `rewind` makes it agree with the checkpoint; then `append` adds new records, always before the checkpoint that
-    covers them is written. When it returns, they must survive a power loss, as far as it writes the files itself.
+    `rewind` makes the log agree with the checkpoint. Then `append` adds new records, always before the checkpoint that
+    covers them is written. When it returns, the records must survive a power loss, unless a library writes the files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,11 +41,11 @@ class MetricsLogger:
 
     @classmethod
     def remove(cls, path: Path) -> None:
-        """Remove the log of a run that is replaced, if there is one; where it is a link, only the link."""
+        """Remove the log of a run that is replaced, if it exists; of a link, remove only the link."""
         path.unlink(missing_ok=True)
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
-        """Contain exactly these records: drop later and partial ones, add missing ones. Of a new run there are none."""
+        """Drop later and partial records and add missing ones; the log then has exactly these, none for a new run."""
 
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Add records."""
@@ -55,7 +55,7 @@ class MetricsLogger:
 
 
 class TextLogger(MetricsLogger):
-    """Writes a file of lines, synced after each append; a subclass makes the lines."""
+    """Writes a file of lines, synced after each append; a subclass formats the lines."""
 
     header = b""
 
@@ -126,20 +126,20 @@ def list_values(row: Metrics) -> dict[str, float]:
 
 
 def without_surrogates(text: str) -> str:
-    """Return a text whose lone surrogates, which no file can have, are replaced by escapes."""
+    """Return a text with escapes in place of lone surrogates, which no file can contain."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @dataclass(frozen=True)
 class LoggerSpec:
-    """A logger, which is imported when it is used."""
+    """The entry of a logger, which is imported when it is used."""
 
     factory: str
     """The module and, after a colon, the class."""
     target: str
     """The file or directory that it writes in the directory of the run; no two loggers share one."""
     help: str
-    """Its content for ``--help``: a phrase without a full stop."""
+    """The content of the log for ``--help``: a phrase without a full stop."""
     extra: str = ""
     """The extra of the package that it needs, if any."""
 
@@ -160,7 +160,7 @@ LOGGERS = Registry[LoggerSpec](
 )
 """The loggers by name."""
 ALWAYS_ON = ("csv", "samples")
-"""Those of every run, which are written first; the others are named by ``--log``."""
+"""The loggers of every run, which are written first; the others are named by ``--log``."""
 
 
 def optional_loggers() -> dict[str, LoggerSpec]:
@@ -169,7 +169,7 @@ def optional_loggers() -> dict[str, LoggerSpec]:
 
 
 def open_loggers(directory: Path, names: Sequence[str] = ()) -> list[MetricsLogger]:
-    """Return the loggers of a run: those that are always on, and those named."""
+    """Return the loggers of a run: the ones that are always on, and the named ones."""
     for name in names:
         if name in ALWAYS_ON or name not in LOGGERS:
             raise ElmanError(f"{option.log} must be {join_alternatives([*optional_loggers()])} (got {quote(name)})")

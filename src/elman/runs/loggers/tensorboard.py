@@ -36,7 +36,7 @@ class TensorBoardLogger(MetricsLogger):
 
     @classmethod
     def remove(cls, path: Path) -> None:
-        """Remove the event files, and their directory unless something else is in there."""
+        """Remove the event files, and their directory unless it contains other files."""
         if path.is_symlink():
             path.unlink()
         for events in path.glob(EVENTS):
@@ -50,9 +50,9 @@ class TensorBoardLogger(MetricsLogger):
             self.remove(self.path)
         make_directory(self.path)
         files = len(list(self.path.glob(EVENTS)))
-        # From this step on the earlier files do not count: the last one may have had a sample that is dropped.
+        # From this step on, earlier files do not count: the last one may contain a sample that is dropped.
         first = metrics[-1].update if files else 0
-        # The name contains the second and the host: the number tells apart files of the same second.
+        # The name contains the second and the host: the number distinguishes files of the same second.
         self._writer = self._open(str(self.path / "events"), f".{files:06}")
         self._write(time.time(), first, session_log=self._session_log(status=self._session_log.START))
         self.append([row for row in metrics if row.update >= first], [each for each in samples if each.update >= first])

@@ -29,15 +29,16 @@ from elman.runs.loggers import (
 from elman.storage.files import parse_strict_json, read_regular_file, replace_file, require_int, require_str
 
 PROGRESS = "elman.json"
-"""The file with the id of the W&B run, and the updates up to which it has the rows and the samples."""
+"""The file with the ID of the W&B run, and the updates up to which W&B has the rows and the samples."""
 
 
 class WandbLogger(MetricsLogger):
     """Sends the metrics, the samples and the settings to a W&B run, with the update as the x-axis.
 
     W&B is configured by its own environment variables; ``WANDB_DIR`` is ignored. A W&B run only grows: a resumed run
-    continues it, and records that it has are not sent again, even if no checkpoint covers them: a resumed run repeats
-    them bit for bit. W&B's files are not synced: a killed process may lose its last records there, or repeat them.
+    continues it. Records that W&B has are not sent again, even if no checkpoint covers them, because a resumed run
+    repeats them bit for bit. W&B's files are not synced: a killed process may lose its last records there, or repeat
+    them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,21 +51,21 @@ class WandbLogger(MetricsLogger):
 
     @classmethod
     def remove(cls, path: Path) -> None:
-        """Remove W&B's files of the run, and forget it, so that another one is started."""
+        """Remove W&B's files of the run and its ID, so that a new W&B run is started."""
         if path.is_symlink():
             path.unlink()
         elif (path / PROGRESS).exists():
             shutil.rmtree(path, ignore_errors=True)
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
-        """Start a W&B run or continue that of this run, and send what it does not have yet."""
+        """Start a W&B run or continue this run's W&B run, and send the records that it does not have yet."""
         directory = self.path.parent
         manifest = parse_strict_json(read_regular_file(directory / MANIFEST).decode("utf-8"))
         make_directory(self.path)
         progress = self._read_progress() if metrics or samples else None
         self._id, self._last_row, self._last_sample = progress or (os.urandom(4).hex(), 0, -1)
         while any(self.path.glob(f"*-{time.strftime('%Y%m%d_%H%M%S')}-{self._id}")):
-            time.sleep(0.05)  # W&B names its directory by the second, and would overwrite that of a run just stopped
+            time.sleep(0.05)  # W&B names its directory by the second, and would overwrite a directory just closed
         with self._readable_errors():
             self._run = self._wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "elman"),
@@ -79,7 +80,7 @@ class WandbLogger(MetricsLogger):
         self.append(metrics, samples)
 
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
-        """Send the records that are newer than those sent before."""
+        """Send the records that were not sent before."""
         entries: list[dict[str, Any]] = [
             {"update": row.update, "epoch": row.epoch, **list_values(row)}
             for row in metrics
@@ -125,7 +126,7 @@ class WandbLogger(MetricsLogger):
 
 
 def _without_paths(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that are sent to W&B: of files they contain the names."""
+    """Return the settings that are sent to W&B; they contain the names of files, not the paths."""
     config, corpus = Config(**manifest["config"]).without_paths(), dict(manifest["corpus"])
     corpus["files"] = [file | {"path": Path(file["path"]).name} for file in corpus["files"]]
     return {"config": config, "corpus": corpus} | {name: manifest[name] for name in ("versions", "machine")}
