@@ -188,7 +188,7 @@ def test_a_file_is_read_as_the_model_that_was_written(tmp_path: Path, name: str,
         assert rewritten[string] == pytest.approx(logs, abs=TOLERANCE)
 
 
-LINE_19 = "line 19 must be the log10 of a probability, 2 of the 1-grams, and perhaps that of a back-off"
+LINE_19 = "line 19 must be a log10 probability, 2 of the 1-grams, and optionally a log10 back-off"
 LINE_17 = LINE_19.replace("19", "17")
 SINGLE = "a model predicts single characters; if it is the space, pass space="
 
@@ -215,7 +215,7 @@ def test_a_pruned_file_is_read(tmp_path: Path) -> None:
         ("\\data\\\nngram 1=6\nngram 2=4\nngram 3=3\n", "", "it is not an ARPA file of strings of up to 2 to "),
         ("ngram 2=4\nngram 3=3", "ngram 2=4\nngram 4=3", "it is not an ARPA file of strings of up to 2 to "),
         ("ngram 1=6", "ngram 1=" + "9" * 5000, "Exceeds the limit"),
-        ("-0.7\ta b\t-0.4\n", "", "it has another number of 2-grams than 4"),
+        ("-0.7\ta b\t-0.4\n", "", "its number of 2-grams is not 4"),
         ("b </s>", "b c", f"{LINE_19} (got '-99 b c')"),
         ("-0.7", "0.7", f"{LINE_17} (got '0.7 a b -0.4')"),
         ("-0.7", "nan", f"{LINE_17} (got 'nan a b -0.4')"),
@@ -229,7 +229,7 @@ def test_a_pruned_file_is_read(tmp_path: Path) -> None:
         ("<unk>", "<oov>", f"its word '<oov>' is not a character: {SINGLE}'<oov>'"),
         ("<unk>", "e\u0301", f"its word 'e\u0301' (U+0065 U+0301) is not a character: {SINGLE}'e\u0301'"),
         ("<unk>", "<nl>", "an alphabet must contain each character once: '\\n' (U+000A) occurs 2 times"),
-        ("-0.3\n", "300\n", "line 8 must be the log10 of a probability, 1 of the 1-grams, and perhaps that of a back"),
+        ("-0.3\n", "300\n", "line 8 must be a log10 probability, 1 of the 1-grams, and optionally a log10 back"),
     ],
 )
 def test_an_invalid_file_is_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:

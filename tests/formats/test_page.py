@@ -241,5 +241,7 @@ def test_a_table_that_is_not_pruned_is_refused_unless_the_text_may_be_in_the_pag
 
 def test_a_model_with_very_many_weights_is_refused(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "MAX_WEIGHTS", 1000)
-    with pytest.raises(ElmanError, match=r"^a page can have 1,000 weights \(this model has 1,\d\d\d\); export to npz$"):
+    with pytest.raises(
+        ElmanError, match=r"^a page can have at most 1,000 weights \(this model has 1,\d\d\d\); export to npz$"
+    ):
         page.write(model, ModelInfo("stormy", model.snapshot()))

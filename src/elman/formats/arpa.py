@@ -1,6 +1,6 @@
 """ARPA, the text format of KenLM, SRILM and decoders: the distributions of the n-gram counts, without the network.
 
-A word is a character. Those that would end a word or a line, or are half of a pair, have names.
+A word is a character. Characters that would end a word or a line, and lone surrogates, have names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from elman.runs.snapshot import Snapshot, infer_config
 from elman.text import Alphabet, with_unknown
 
 SPACES = ("<sp>", "<space>", "\u2581", "|")
-"""Words for the space: that of `write`, and those that `read` takes for it in any case, if there is none before."""
+"""Words for the space: `write` uses the first. `read` uses the first of them in the file, in upper or lower case."""
 SPACE_HELP = "Word for the space in an ARPA file, such as | for many CTC vocabularies; by default <sp>."
 _NAMES = {"\n": "<nl>", "\t": "<tab>"}
 _NAMED_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
@@ -51,7 +51,7 @@ def write(
 
 
 def name_characters(alphabet: Alphabet, space: str = SPACES[0]) -> list[str]:
-    """Return the word of each character; `space` is that of the space."""
+    """Return the word of each character; `space` is the word for the space."""
     words = [_name(character) for character in alphabet.characters]
     if alphabet.has_unknown:
         words[-1] = UNKNOWN
@@ -70,8 +70,8 @@ def _name(character: str) -> str:
 
 def read(path: Path, alphabet: Alphabet | None, *, space: str = "") -> Snapshot:
     """Return the model in an untrusted file, whose words must be characters, without a network."""
-    # Lines are independent if ``</s>`` has a probability. ``<unk>`` is an unknown symbol if it has more than `write`
-    # gives it.
+    # Lines are independent if ``</s>`` has a probability. ``<unk>`` is an unknown symbol if its probability is higher
+    # than the one that `write` gives it.
     if alphabet is not None:
         raise ElmanError(f"it contains its characters: remove {option.alphabet}")
     try:
@@ -79,7 +79,7 @@ def read(path: Path, alphabet: Alphabet | None, *, space: str = "") -> Snapshot:
             words, levels = parse_arpa(cast("BinaryIO", file))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ElmanError(f"it is a damaged gzip file ({error})") from None
-    words = [UNKNOWN if word == UNKNOWN.upper() else word for word in words]  # as KenLM
+    words = [UNKNOWN if word == UNKNOWN.upper() else word for word in words]  # as in KenLM
     log_p = dict(zip(words, levels[0][1][:, 0].tolist(), strict=True))
     if space and space not in log_p:
         raise ElmanError(f"it has no word {quote(space)}: change {option.space}")

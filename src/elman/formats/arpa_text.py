@@ -1,13 +1,13 @@
-"""N-gram models in the ARPA format of KenLM, SRILM and decoders: the distributions that counts give.
+"""N-gram models in the ARPA format of KenLM, SRILM and decoders: the distributions that follow from counts.
 
 K  size of the alphabet    n  length of the longest context; the order is n + 1    L  length, a level
 
 For a string, the file has log10 of the probability q of its last character, (5) of `elman.ngram.model`, and log10 of
-the factor r, (6), with which a character that is not kept after the string is predicted from the string without its
-first character. A string is kept only if those without its first and without its last character are, so that the file
-gives q exactly, but for `MIN_PROB`.
+the factor r, (6). If a character is not kept after the string, it has r times its probability after the string without
+the first character. A string is kept only if the strings without its first and without its last character are kept, so
+the file gives q exactly, except for `MIN_PROB`.
 
-Of independent lines, the line feed is ``<s>`` in a context and ``</s>`` after one.
+In a model of independent lines, the line feed is ``<s>`` in a context and ``</s>`` after one.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from elman.ngram.model import MIN_PROB, Ints, NgramModel
 from elman.ngram.table import MAX_ORDER, NgramSpec, NgramTable, Nodes
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
-NEVER = -99  # the format's log10 of a probability of 0
+NEVER = -99  # log10 of a probability of 0 in this format
 UNKNOWN_LOG = float(np.log10(MIN_PROB))
-"""log10 of the probability of ``<unk>`` where the alphabet has no unknown symbol."""
-_SMALLEST = 1e-10  # numbers below this enter the logarithm as this; no product with one is above `MIN_PROB`
-_MAX_BACK_OFF = 10  # above this, a back-off is taken for damage; SRILM writes some that are above 0
+"""log10 of the probability of ``<unk>`` if the alphabet has no unknown symbol."""
+_SMALLEST = 1e-10  # minimum in a logarithm; its products with probabilities are below `MIN_PROB`
+_MAX_BACK_OFF = 10  # a higher back-off is considered damaged; SRILM writes some above 0
 _CHUNK = 1 << 14  # strings that are written or read at a time
-_MAX_LINE = 1 << 16  # bytes; a small compressed file may have a line that would fill the memory
-_MAX_DEFECT = 0.01  # difference of the sum of a distribution from 1 up to which it is taken for rounding
+_MAX_LINE = 1 << 16  # bytes; a small compressed file may contain a line that would fill the memory
+_MAX_DEFECT = 0.01  # largest difference between the sum of a distribution and 1 that is considered rounding
 Floats = NDArray[np.float64]
 Row = tuple[int, list[bytes]]  # the number and the fields of a line
 
 Strings = tuple[NDArray[np.int32], Floats]
-"""The strings of a length in a file, as places in the list of its words, (strings, length), and log10 of their
-probabilities and back-offs, (strings, 2)."""
+"""The strings of a length in a file, as indices of its words, (strings, length), and log10 of their probabilities and
+back-offs, (strings, 2)."""
 
 
 class _Level(NamedTuple):
-    """The kept strings of a length, and the contexts that they have, the strings of the level above."""
+    """The kept strings of a length, and their contexts, which are the strings of the level above."""
 
     symbols: Ints
-    parents: Ints  # the string without its last character, in the level above
-    suffixes: Ints  # without its first
+    parents: Ints  # indices, in the level above, of the strings without their last character
+    suffixes: Ints  # the same without their first character
     weights: NDArray[np.int64]
-    rests: NDArray[np.int64]  # of the contexts
+    rests: NDArray[np.int64]  # the rests of the contexts
     begins_line: NDArray[np.bool_]
-    terms: tuple[Floats, Floats] | None  # of a model without counts: the first term of (5), and r of the contexts
+    terms: tuple[Floats, Floats] | None  # the first term of (5), and r of the contexts; only without counts
 
 
 def write_arpa(model: NgramModel, words: Sequence[str], order: int | None = None) -> Iterator[bytes]:
@@ -61,11 +61,12 @@ def write_arpa(model: NgramModel, words: Sequence[str], order: int | None = None
     ----------
     model : NgramModel
     words : sequence of str, length K
-        The word for each character; ``<unk>`` for the unknown symbol. That of `model.reset_at` is not used.
+        The word for each character; ``<unk>`` for the unknown symbol. The word for `model.reset_at` is not used.
     order : int, optional
-        The length of the longest strings, from 2 to `model.order`, the default. A lower one gives the model that is
-        counted with that order, exactly where the minimum count is 1, or 2 in a text that is not one of independent
-        lines, and the counts are not rounded; else nearly. Of a model without counts, the longer strings are left out.
+        The length of the longest strings, from 2 to `model.order`, the default. A lower order gives the model that
+        would be counted with that order. It is exact if no counts are rounded and the minimum count is 1, or 2 in a
+        text without independent lines; otherwise it is approximate. In a model without counts, longer strings are left
+        out.
     """
     length = model.order if order is None else order
     check_range("order", length, 2, model.order)
@@ -96,8 +97,9 @@ def _read_levels(model: NgramModel) -> list[_Level]:
 
 def _truncate(model: NgramModel, length: int) -> tuple[list[_Level], Floats]:
     """Return the strings of up to `length` characters, the longest with their occurrences, and the discounts."""
-    # A string occurs as often as the longer ones that end with it. Of those that are not kept, each is taken to occur
-    # once, and their number follows from its weight, which is how many different characters precede it.
+    # A string occurs as often as all strings that are one character longer and end with it. Longer strings that are not
+    # kept are assumed to occur once. Their number follows from the weight of the string, which is how many different
+    # characters precede it.
     levels, histogram = _read_levels(model), model.histogram.copy()
     occurrences, longest = levels[-1].weights, levels[length - 1]
     for level, above in pairwise(levels[: length - 2 : -1]):
@@ -111,7 +113,7 @@ def _truncate(model: NgramModel, length: int) -> tuple[list[_Level], Floats]:
 
 
 def _find_shares(weights: Ints, rests: Ints, parents: Ints, discounts: Floats) -> tuple[Floats, Floats]:
-    """Return the first term of (5) for strings whose contexts, `parents`, have one length, and r of the contexts."""
+    """Return the first term of (5) for strings of one length, whose contexts are `parents`, and r of the contexts."""
     totals = np.bincount(parents, weights, len(rests)) + rests  # (3)
     shares = np.maximum(weights - np.append(0, discounts)[np.minimum(weights, 3)], 0)
     shares /= np.maximum(totals, 1)[parents]
@@ -145,7 +147,7 @@ def _write(levels: list[_Level], discounts: Floats, words: Sequence[str], feed: 
         strings, line = [], "%.7g\t%s\t%.7g\n" if len(log_r) else "%.7g\t%s\n"
         for start in range(0, len(log_q), _CHUNK):
             chunk = slice(start, start + _CHUNK)
-            symbols = level.symbols[chunk].tolist()  # the first of the two, which ends, so that no context is lost
+            symbols = level.symbols[chunk].tolist()  # first in zip, so that zip ends before it drops a context
             of_chunk = [f"{context} {last[k]}" for k, context in zip(symbols, contexts, strict=False)]
             strings += ["\n".join(of_chunk)] * bool(len(log_r))
             columns = log_q[chunk].tolist(), of_chunk, log_r[chunk].tolist()
@@ -156,7 +158,7 @@ def _write(levels: list[_Level], discounts: Floats, words: Sequence[str], feed: 
 def _write_characters(
     symbols: Ints, log_q: Floats, log_r: Floats, log_r_root: float, words: Sequence[str], feed: int | None
 ) -> Iterator[str]:
-    """Yield the lines of the characters, also of those that are not kept, and of the words that are none."""
+    """Yield the lines of all characters, kept or not, and of the words that are not characters."""
     p, back_off = np.full(len(words), log_r_root - np.log10(len(words))), np.zeros(len(words))
     p[symbols], back_off[symbols] = log_q, log_r
     rows = [*zip(p.tolist(), words, back_off.tolist(), strict=True), (NEVER, BEGIN, 0)]
@@ -175,7 +177,7 @@ def _write_characters(
 def parse_arpa(file: BinaryIO) -> tuple[list[str], list[Strings]]:
     """Return the words of an untrusted file, and its strings by length."""
     lines = enumerate(iter(lambda: file.readline(_MAX_LINE), b""), 1)
-    # The last row is invalid: the file lacks its end.
+    # The last row is invalid, for a file without its end.
     rows = chain(((number, fields) for number, line in lines if (fields := line.split())), [(0, [])])
     index, levels = dict[bytes, int](), list[Strings]()
     header = [fields for _, fields in _until(b"\\1-grams:", rows)]
@@ -187,8 +189,8 @@ def parse_arpa(file: BinaryIO) -> tuple[list[str], list[Strings]]:
         heading = b"\\end\\" if len(counts) == L else b"\\%d-grams:" % (L + 1)
         levels.append(_parse_strings(_until(heading, rows), L, index))
         if len(levels[-1][0]) != size or (L == 1 and len(index) != size):
-            raise ElmanError(f"it has another number of {L}-grams than {size}")
-    for _ in rows:  # so that a damaged gzip file is noticed
+            raise ElmanError(f"its number of {L}-grams is not {size}")
+    for _ in rows:  # reads the rest, so that a damaged gzip file is noticed
         pass
     return [*map(_decode, index)], levels
 
@@ -206,7 +208,7 @@ def _decode(word: bytes) -> str:
 
 
 def _parse_strings(rows: Iterator[Row], L: int, index: dict[bytes, int]) -> Strings:
-    """Return the strings of a length; the words of those of length 1 are added to `index`."""
+    """Return the strings of a length; the words of strings of length 1 are added to `index`."""
     found: list[Strings] = [(np.zeros((0, L), np.int32), np.zeros((0, 2)))]
     while chunk := [*islice(rows, _CHUNK)]:
         found.append(_parse_rows(chunk, L, index))
@@ -229,17 +231,18 @@ def _parse_rows(rows: Sequence[Row], L: int, index: dict[bytes, int]) -> Strings
             raise ValueError
     except ValueError:
         for row in rows if len(rows) > 1 else ():
-            _parse_rows([row], L, index)  # the first one that is invalid raises the error
+            _parse_rows([row], L, index)  # the first invalid row raises the error
         number, line = rows[0][0], b" ".join(lines[0]).decode(errors="replace")
-        kind = f"the log10 of a probability, {L} of the 1-grams, and perhaps that of a back-off (got {quote(line)})"
+        kind = f"a log10 probability, {L} of the 1-grams, and optionally a log10 back-off (got {quote(line)})"
         raise ElmanError(f"line {number} must be {kind}" if line else "it ends without \\end\\") from None
     return places, logs
 
 
 def make_model(words: Sequence[str], levels: Sequence[Strings], symbols: Ints) -> NgramModel:
-    """Return the model of what `parse_arpa` returned; `symbols` has the character of each word, or -1.
+    """Return the model of the words and strings of a file; `symbols` has the index of each word's character, or -1.
 
-    Strings with such a word are left out. If ``</s>`` has a character, ``<s>`` has the same, and lines are independent.
+    Strings with a word of index -1 are left out. If ``</s>`` has a character, ``<s>`` has the same character, and lines
+    are independent.
     """
     K, rows, numbers = int(symbols.max()) + 1, list[NDArray[Any]](), list[Floats]()
     feed = int(symbols[words.index(END)]) if END in words else -1
@@ -247,10 +250,10 @@ def make_model(words: Sequence[str], levels: Sequence[Strings], symbols: Ints) -
     suffixes = np.zeros((0, len(levels)), ">u2" if K <= 1 << 16 else ">u4")
     for places, logs in reversed(levels):
         is_kept = symbols[places].min(axis=1) >= 0
-        if places.shape[1] == 1 and {BEGIN, END} <= {*words}:  # the probability of one, the back-off of the other
+        if places.shape[1] == 1 and {BEGIN, END} <= {*words}:  # the probability of </s>, the back-off of <s>
             begin, end = map(words.index, (BEGIN, END))
             logs[end, 1], is_kept[begin] = logs[begin, 1], False
-        # A string that is not listed, but with a character before it, is added.
+        # A string that is listed only with a character before it is added.
         both = np.concatenate([symbols[places[is_kept]], suffixes], dtype=suffixes.dtype, casting="unsafe")
         listed = is_kept.sum()
         first = np.unique(_join(both), return_index=True)[1]
@@ -275,12 +278,12 @@ def make_model(words: Sequence[str], levels: Sequence[Strings], symbols: Ints) -
 
 
 def _join(rows: NDArray[Any]) -> NDArray[np.bytes_]:
-    """Return each row, of big-endian numbers, as one value; they are ordered like the strings of a trie."""
+    """Return each row of big-endian numbers as one value; the values are ordered like the strings of a trie."""
     return np.ascontiguousarray(rows).view(f"S{rows.dtype.itemsize * rows.shape[1]}").ravel()
 
 
 def _check_sums(terms: Floats, children: Ints) -> None:
-    """Warn if distributions do not sum to 1, given the terms of the nodes, and how many children contexts have."""
+    """Warn if distributions do not sum to 1, given the nodes' terms and each context's number of children."""
     parents = np.repeat(np.arange(len(children)), children)
     sums = (np.bincount(parents, terms[1:, 0], len(children)) + terms[: len(children), 1])[children > 0]  # 1, by (6)
     defects = np.abs(sums - 1)
@@ -292,8 +295,8 @@ def _check_sums(terms: Floats, children: Ints) -> None:
 
 
 def _find_terms(levels: list[_Level], numbers: list[Floats]) -> Floats:
-    """Return the first term of (5) of each node and its r, of probabilities and back-offs, NaN if not listed."""
-    # Such a string has the probability that follows from the string without its first character.
+    """Return the first term of (5) and r of each node from probabilities and back-offs, which are NaN if not listed."""
+    # The probability of a string that is not listed follows from the string without its first character.
     terms, q, r = [np.zeros((1, 2))], np.zeros(1), np.zeros(1)
     for level, of_level in zip(levels, numbers, strict=True):
         backed_off = r[level.parents] * q[level.suffixes]

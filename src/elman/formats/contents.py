@@ -1,4 +1,4 @@
-"""What every exported file contains, and its validation: arrays, JSON metadata, and the table of an n-gram prior.
+"""The contents of every exported file, and their validation: arrays, JSON metadata, and an n-gram prior's table.
 
 K  alphabet size                L  layers
 m  hidden units per layer       S  size of the recurrent state, see `elman.network.state`
@@ -34,7 +34,7 @@ _DTYPES = ("float32", "float64")
 
 
 def require_pruned(ngrams: NgramModel | None, include_text: bool) -> None:
-    """Check that the training text cannot be read from an n-gram table, unless it is meant to be included."""
+    """Check that the training text cannot be read from an n-gram table, unless the caller allows it."""
     if ngrams is not None and ngrams.min_count < 2 and not include_text:
         ngrams.require_counts()
         table = "the n-gram table of this model is not pruned, so that its training text can be read from it"
@@ -49,11 +49,11 @@ def restore_snapshot(
     ngrams: Mapping[str, NDArray[Any]],
     given_alphabet: Alphabet | None,
 ) -> Snapshot:
-    """Return the network in a file, whose `metadata` and `ngrams` were not validated.
+    """Return the network in a file whose `metadata` and `ngrams` were not validated.
 
-    The initial state is the array ``h`` or among the metadata. A given alphabet overrides that of the metadata.
+    The initial state is the array ``h`` or in the metadata. A given alphabet overrides the alphabet of the metadata.
     """
-    # Copies: the arrays read may have another memory order, or be read-only.
+    # The arrays are copied because they may be read-only or have another memory order.
     copies = {name: np.array(arrays[name], order="C") for name in net.shapes()}
     if given_alphabet is None and "alphabet" not in metadata:
         raise ElmanError(f"it does not contain its {net.K} characters: pass them with {option.alphabet}")
@@ -72,7 +72,7 @@ def restore_snapshot(
 
 
 def _read_state(metadata: Mapping[str, Any], net: Architecture, dtype: np.dtype[Any]) -> Array:
-    """Return the initial state (S,) of the metadata: zeros where the file contains none."""
+    """Return the initial state (S,) in the metadata; zeros if the file contains none."""
     if "state" not in metadata:
         return np.zeros(net.state_size, dtype)
     names = initial_state_names(net)
@@ -134,7 +134,7 @@ def parse_metadata(json_text: str) -> dict[str, Any]:
 
 
 def read_architecture(metadata: Mapping[str, Any], arrays: Arrays, axis: int = 0) -> Architecture:
-    """Return the architecture in the metadata of a file that Elman wrote, whose array V has K along an axis."""
+    """Return the architecture of a file that Elman wrote: its metadata, and K from the array V, along an axis."""
     if "V" not in arrays:
         raise ElmanError("the array V is missing")
     if "cell" not in metadata:
@@ -148,14 +148,14 @@ def read_architecture(metadata: Mapping[str, Any], arrays: Arrays, axis: int = 0
 
 
 def read_context_length(metadata: Mapping[str, Any]) -> int:
-    """Return the length of the longest context of the n-gram prior in the metadata; 0 if there is none."""
+    """Return the length of the longest context of the n-gram prior in the metadata; 0 if there is no prior."""
     if NGRAM_KEY not in metadata:
         return 0
     return require_int(metadata[NGRAM_KEY]["order"], "the order", minimum=2, maximum=MAX_ORDER) - 1
 
 
 def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Check that arrays have the expected names and shapes, one common dtype, and finite values."""
+    """Check that arrays have the expected names and shapes, a common dtype, and finite values."""
     for name, shape in expected.items():
         if name not in arrays:
             raise ElmanError(f"the array {name} is missing")
@@ -172,7 +172,7 @@ def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, tuple[int, 
 
 
 def recurrent_bias(net: Architecture, layer: Arrays) -> Array:
-    """Return the bias that other frameworks add to W h: zeros, but d in the last block of gru."""
+    """Return the bias that other frameworks add to W h: zeros, except for d in the last block of gru."""
     bias = np.zeros_like(layer["b"])
     if "d" in layer:
         bias[-net.m :] = layer["d"]

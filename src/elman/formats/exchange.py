@@ -36,28 +36,28 @@ from elman.text import Alphabet
 FORMATS = Registry[Format]("elman.formats")  # formats by name
 
 _READ_ERRORS = (ElmanError, SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What readers raise for an invalid file."""
+"""The exceptions that readers raise for an invalid file."""
 
 
 def format_help() -> str:
-    """Return the help of ``--format``: every format, with its content."""
+    """Return the help of ``--format``: every format with its contents."""
     return f"Format: {join_alternatives([f'{name} ({format.help})' for name, format in FORMATS.items()])}."
 
 
 def list_export_options() -> tuple[Option, ...]:
-    """Return the options of all formats; several formats may have the same one."""
+    """Return the options of all formats; several formats may have the same option."""
     return tuple({each.name: each for format in FORMATS.values() for each in format.options}.values())
 
 
 def list_readers() -> dict[str, Callable[..., Snapshot]]:
-    """Return the functions that read a file, by its suffix."""
+    """Return the functions that read a file, by suffix."""
     formats = ((each, each.read) for each in FORMATS.values())
     return {suffix: read for each, read in formats if read for suffix in (each.suffix, *each.also_reads)}
 
 
 @document_options(
     (
-        Option("format", str | None, None, f"{format_help()} By default that of the suffix of the path."),
+        Option("format", str | None, None, f"{format_help()} By default the format of the path's suffix."),
         *list_export_options(),
     )
 )
@@ -70,7 +70,7 @@ def export(
     Parameters
     ----------
     model : Model or path
-        A path is one that `elman.load` reads. With that of a run, a model card names the text.
+        A model, or a path that `elman.load` reads. If it is a run's path, a model card names the text.
     path : str or path
         The file, or the folder.
     OPTIONS
@@ -78,8 +78,8 @@ def export(
     Raises
     ------
     ElmanError
-        If there is no model, the format is unknown or its suffix is another, a library (onnx) is not installed, the
-        model cannot be represented in the format, or the path is a run or cannot be written.
+        If there is no model, the format is unknown or does not have the path's suffix, a library (onnx) is not
+        installed, the model cannot be represented in the format, or the path is a run or cannot be written.
 
     Examples
     --------
@@ -130,9 +130,9 @@ def import_(
     Parameters
     ----------
     path : str or path
-        A directory, or a name on the Hugging Face Hub, is loaded as by `elman.load`.
+        The file. A directory, or a name on the Hugging Face Hub, is loaded as `elman.load` does.
     out : str or path, optional
-        A directory to save the model to, from which `elman.load` and the commands load it like a run.
+        A directory to save the model in, from which `elman.load` and the commands load it like a run.
     alphabet : str, optional
         The characters in the order of their indices, if the file does not contain them.
     space : str
@@ -143,8 +143,8 @@ def import_(
     Raises
     ------
     ElmanError
-        If the file does not exist, is corrupted or inconsistent, or contains another kind of network; if `out`
-        contains a run or a model already.
+        If the file does not exist, is corrupted or inconsistent, or contains a network of another kind; if `out`
+        already contains a run or a model.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def import_(
 
 
 def _import_file(path: Path, alphabet: Alphabet | None, space: str, engine: str) -> Model:
-    """Return the model in a file; a given alphabet overrides that of the file."""
+    """Return the model in a file; a given alphabet overrides the alphabet of the file."""
     readers, options = list_readers(), {"space": space} if space else {}
     read = next((read for suffix, read in readers.items() if path.name.endswith(suffix)), None)
     if read is None:
@@ -177,7 +177,7 @@ def _import_file(path: Path, alphabet: Alphabet | None, space: str, engine: str)
     if not options.keys() <= inspect.signature(read).parameters.keys():
         raise ElmanError(f"{option.space} has no effect on {quote(path.name)}: remove it")
     with report_system_errors(f"read {quote(path)}"):
-        require_regular_file(path).open("rb").close()  # gives a better reason than the libraries if it cannot be read
+        require_regular_file(path).open("rb").close()  # reports a better reason than the libraries do
         try:
             snapshot = read(path, alphabet, **options)
         except _READ_ERRORS as error:
@@ -186,7 +186,7 @@ def _import_file(path: Path, alphabet: Alphabet | None, space: str, engine: str)
 
 
 def find_format(path: Path, name: str | None = None) -> str:
-    """Return the name of a format, whose suffix the path must have; by default that of the format of the suffix."""
+    """Return the name of a format, whose suffix the path must have; by default the format of the path's suffix."""
     if name is None:
         for known, format in FORMATS.items():
             if path.suffix == format.suffix != "":
@@ -214,7 +214,7 @@ def _check_options(options: Mapping[str, Any], chosen: Format, path: Path) -> No
 
 
 def _find_record(path: Path) -> tuple[TextRecord | None, date | None]:
-    """Return what the record of a run says of its text, and when it was written last; None where there is no run."""
+    """Return the record of a run's text and the date when the run was last written; None if there is no run."""
     folder = path.parent if path.name in FILES else path
     manifest = RunDirectory(folder).manifest_if_valid()
     if manifest is None:
@@ -226,7 +226,7 @@ def _find_record(path: Path) -> tuple[TextRecord | None, date | None]:
 
 
 def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write files into a folder, which is created, or whose files of these names are replaced."""
+    """Write files into a folder, which is created if needed; existing files of these names are replaced."""
     if any(os.path.lexists(folder / name) for name in FILES):
         raise ElmanError(f"{quote(folder)} contains a run or a model: choose another {option.out}")
     with report_system_errors(f"write {quote(folder)}", suggest_write_remedy):

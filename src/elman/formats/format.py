@@ -1,4 +1,4 @@
-"""The entry of an export format, and what its writer is told."""
+"""The entry of an export format, and the information that its writer receives."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from elman.text import Alphabet
 
 @dataclass(frozen=True, eq=False)
 class ModelInfo:
-    """What a format that describes a model says of it."""
+    """Information about a model for formats that describe it."""
 
-    name: str  # that of the folder, or for a file that of the run
-    snapshot: Snapshot  # its settings and its validation loss
-    text: TextRecord | None = None  # the training text, where the model is that of a run
-    date: date | None = None  # likewise, when training ended
+    name: str  # name of the folder; for a file, name of the run
+    snapshot: Snapshot  # settings and validation loss
+    text: TextRecord | None = None  # the training text if the model is from a run
+    date: date | None = None  # end of training if the model is from a run
 
 
 License = Annotated[str, "Licence in a model card or page, such as mit or cc-by-4.0."]
@@ -47,40 +47,40 @@ _FEATURES: dict[str, tuple[str, Callable[[Architecture], bool]]] = {
     "prior": ("with an n-gram prior", lambda net: net.context_length > 0),
     "lines": ("of independent lines", lambda net: net.is_of_lines),
 }
-"""What a format may lack: how a model that has it is called, and whether it has it."""
+"""Features that a format may lack: the words for a model with the feature, and whether a model has it."""
 
 
 @dataclass(frozen=True)
 class Format:
     """An export format.
 
-    `write(model, info, **options)` returns a model as the bytes of a file, or their pieces, or as those of the files of
-    a folder, by name. Its keyword arguments are the options of the format: ``order: Annotated[int | None, "Help."] =
+    `write(model, info, **options)` returns a model as the bytes of a file, or their pieces, or the bytes of each file
+    of a folder, by name. Its keyword arguments are the options of the format: ``order: Annotated[int | None, "Help."] =
     None``. It raises ElmanError if it cannot represent the model.
 
-    `read(path, alphabet)` returns the network in an untrusted file, with a given alphabet or its own, and raises
+    `read(path, alphabet)` returns the network in an untrusted file, with a given alphabet or the file's, and raises
     ElmanError, or an exception of reading such as ValueError, if the file is invalid. It may have a keyword argument
-    `space`. It is None for a format that is not imported, or whose folder `elman.load` reads.
+    `space`. It is None for a format that cannot be imported, or whose folder `elman.load` reads.
     """
 
-    suffix: str  # of its files, which no two formats share; empty for a folder
-    help: str  # what it contains, for ``--help``: a phrase without a full stop
+    suffix: str  # suffix of its files, which no two formats share; empty for a folder
+    help: str  # its contents, for ``--help``: a phrase without a full stop
     write: Callable[..., Data | dict[str, bytes]]
     read: Callable[[Path, Alphabet | None], Snapshot] | None = None
-    also_reads: tuple[str, ...] = ()  # suffixes of files that `read` accepts, too
-    cells: Collection[str] | None = None  # those that it can represent; None if it can represent any
-    lacks: tuple[str, ...] = ()  # of "counts" (models without a network), "layers", "prior" and "lines"
+    also_reads: tuple[str, ...] = ()  # suffixes of other files that `read` accepts
+    cells: Collection[str] | None = None  # cells that it can represent; None for all
+    lacks: tuple[str, ...] = ()  # some of "counts" (models without a network), "layers", "prior", "lines"
 
     @cached_property
     def options(self) -> tuple[Option, ...]:
-        """The options of `elman.export` that have an effect."""
+        """The options of `elman.export` that have an effect on this format."""
         hints, parameters = get_type_hints(self.write, include_extras=True), inspect.signature(self.write).parameters
         keywords = [each for each in parameters.values() if each.kind is each.KEYWORD_ONLY]
         described = ((each, *get_args(hints[each.name])) for each in keywords)
         return tuple(Option(each.name, hint, each.default, help) for each, hint, help in described)
 
     def missing(self, net: Architecture) -> str:
-        """Return how a model is called for what the format lacks of it; empty if it can represent the model."""
+        """Return the words for a model with a feature that the format lacks; empty if it can represent the model."""
         if self.cells is not None and net.cell not in self.cells:
             return f"with cell {net.cell!r}"
         return next((phrase for name, (phrase, has) in _FEATURES.items() if name in self.lacks and has(net)), "")

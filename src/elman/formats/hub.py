@@ -2,8 +2,8 @@
 
 A folder has the weights, the settings, and a model card with metadata.
 
-The weights are those of a network's file, see `elman.runs.snapshot`, so `elman.load` reads the folder itself.
-The metadata is that of https://huggingface.co/docs/hub/model-cards.
+The file of weights is a network's file, see `elman.runs.snapshot`, so `elman.load` reads the folder itself.
+https://huggingface.co/docs/hub/model-cards describes the metadata.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from elman.network.parameters import summarize
 from elman.runs.snapshot import LineData
 from elman.storage.files import parse_strict_json, read_regular_file, safe_message
 
-SETTINGS = "config.json"  # the file that a repository or folder has beside its weights
+SETTINGS = "config.json"  # the file next to the weights in a repository or folder
 MODEL_TYPE = "elman"  # ``model_type`` in ``config.json``
 _NAME = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@(.+))?")
 
@@ -42,7 +42,7 @@ def write(
     include_text: IncludeText = False,
 ) -> dict[str, bytes]:
     """Return the files of the folder."""
-    # The hashes of training lines are left out: whoever guesses a line could check that the text contains it.
+    # The hashes of training lines are left out: with them, anyone could check whether the text contains a line.
     require_pruned(model.parameters.ngrams, include_text)
     snapshot = replace(info.snapshot, lines=LineData(score_quantiles=info.snapshot.lines.score_quantiles))
     header = {"model_type": MODEL_TYPE, "elman_version": __version__, "vocab_size": len(snapshot.alphabet)}
@@ -55,7 +55,7 @@ def write(
 
 
 def _render_card(model: Model, info: ModelInfo, **options: str | bool) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # which the other formats do not need
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # the other formats do not need it
 
     environment = Environment(loader=PackageLoader("elman.formats", "."), undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"plain": _keep_plain, "quoted": _quote_yaml, "on_hub": _name_on_hub}
@@ -73,23 +73,23 @@ def _render_card(model: Model, info: ModelInfo, **options: str | bool) -> str:
 
 
 def _name_on_hub(name: str) -> str:
-    """Return a name with what the Hub does not accept, in that of a repository or a data set, replaced by hyphens."""
+    """Return a name with hyphens in place of characters that the Hub rejects in names of repositories and data sets."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
 
 
 def _keep_plain(text: str) -> str:
-    """Return a name without what would end a line or a code span of Markdown, or is no text."""
+    """Return a name without characters that would end a line or a code span of Markdown, or are not printable."""
     return "".join(character for character in text if character.isprintable() and character != "`")
 
 
 def _quote_yaml(text: str) -> str:
-    """Return a string of YAML, which contains those of JSON."""
+    """Return a string of YAML: every JSON string is one."""
     return json.dumps(_keep_plain(text), ensure_ascii=False)
 
 
 def download(name: str) -> Path:
     """Return the file of weights of a model on the Hugging Face Hub, in the cache of huggingface_hub."""
-    # Of a repository of another library, only ``config.json`` is downloaded.
+    # From a repository of another library, only ``config.json`` is downloaded.
     if (match := _NAME.fullmatch(name)) is None:
         names = "hf://OWNER/NAME or hf://OWNER/NAME@REVISION"
         raise ElmanError(f"a model on the Hugging Face Hub is {names} (got {quote(name)})")
@@ -99,18 +99,18 @@ def download(name: str) -> Path:
     try:
         settings = Path(hf_hub_download(repository, SETTINGS, revision=revision))
         if _is_ours(settings):
-            # The folder of the file is named after its commit; the branch may have another one by now.
+            # The file's folder is named after its commit; the branch may be at another commit by now.
             return Path(hf_hub_download(repository, HUB_WEIGHTS, revision=settings.parent.name))
         reason = f"its {SETTINGS} was not written by Elman"
     except errors.RepositoryNotFoundError:
         reason = "there is no such repository, or it is private: for a private one, log in with hf auth login"
     except errors.RevisionNotFoundError:
         reason = f"the repository has no revision {quote(revision or 'main')}"
-    except errors.LocalEntryNotFoundError:  # of the cache, where the network was of no use
+    except errors.LocalEntryNotFoundError:  # it is not in the cache, and the network failed
         reason = "the Hugging Face Hub cannot be reached, and the model is not in the cache"
     except errors.EntryNotFoundError:
         reason = f"the repository does not have both {SETTINGS} and {HUB_WEIGHTS}, as written by elman export"
-    except Exception as error:  # of whichever HTTP client that version of huggingface_hub has
+    except Exception as error:  # depends on the HTTP client of that version of huggingface_hub
         reason = f"{type(error).__name__}: {safe_message(error)}"
     raise ElmanError(f"cannot load {quote(name)}: {reason}")
 

@@ -1,6 +1,6 @@
 """NumPy npz: the parameters under their own names, the state ``h``, and the metadata as UTF-8 bytes ``elman``.
 
-With an n-gram prior, ``ngrams.strings`` … are its table, see `elman.ngram.model`.
+The table of an n-gram prior is ``ngrams.strings`` …, see `elman.ngram.model`.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ Inputs are ``x`` (T, B), character indices, int64; ``h0`` and, for lstm, ``s0``,
 (T, B, K) and the state after the last character, ``h`` and ``s``.
 
 An n-gram prior is part of the graph, see `elman.formats.onnx_prior`: its state, the last characters read, is the input
-``history0`` and the output ``history``. The histogram, from which its discounts follow, is an entry of the metadata as
-well: base64 of the numbers, little-endian.
+``history0`` and the output ``history``. The histogram, from which its discounts follow, is an entry of the metadata:
+base64 of the numbers, little-endian.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Operator(NamedTuple):
     """The ONNX operator that computes a cell."""
 
     name: str
-    gates: tuple[str, ...]  # the cell's, in the order of the operator, which calls n of a GRU h, and g of an LSTM c
+    gates: tuple[str, ...]  # the cell's gates in the operator's order; ONNX calls n of a GRU h, and g of an LSTM c
     attributes: tuple[tuple[str, int], ...] = ()
 
 
@@ -59,12 +59,12 @@ _OPERATORS = {
 }
 
 OPSET, IR_VERSION = 11, 6
-"""Those of ONNX 1.6 (2019): new runtimes read old versions, but old runtimes do not read new ones."""
+"""The versions of ONNX 1.6 (2019): new runtimes read old versions, but old runtimes do not read new ones."""
 
 HISTOGRAM = f"{PREFIX}histogram"
 
 MAX_WEIGHT_BYTES = 2**31 - 2**24
-"""Maximum bytes of weights and counts: a protobuf message is limited to 2**31, and needs some for everything else."""
+"""Maximum bytes of weights and counts: a protobuf message is limited to 2**31 bytes, and other content needs some."""
 
 _DOC_STRING = """A character-level language model exported by Elman. x (T, B) contains character indices, h0 and s0
 (L, B, m) the state before them, h and s the state after them, and logits (T, B, K) the scores of the next character at
@@ -104,7 +104,7 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
         raise ElmanError(f"ONNX has no operator of its cell {net.cell!r}")
     check_arrays(arrays, _expected_shapes(net))
     ngrams: Arrays = {}
-    if net.context_length:  # which `restore_snapshot` validates
+    if net.context_length:  # validated by `restore_snapshot`
         histogram = np.frombuffer(base64.b64decode(entries[HISTOGRAM], validate=True), "<i8").reshape(-1, 4)
         ngrams = ngram_tensors(NgramModel(pack_table(table, net.ngram_spec), histogram))
     snapshot = restore_snapshot(metadata, net, _parameters(arrays, net), ngrams, alphabet)

@@ -2,9 +2,10 @@
 
 T  sequence length    B  batch size    K  alphabet size    n  length of the longest context
 
-The definition is `elman.ngram.model`. The trie of `elman.ngram.table` is unpacked: the first child of every node that
-may have children, and of every node its last character and the code of its weight. A node without children, or none, is
-the number after those that may have some, `contexts`, and its child is the entry after those of the nodes.
+`elman.ngram.model` defines the prior. The trie of `elman.ngram.table` is unpacked into arrays: the first child of every
+node that may have children, and the last character and the code of the weight of every node. A missing node, or a node
+without children, is represented by `contexts`, the number after the nodes that may have children; its child is the
+entry after all nodes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from elman.errors import ElmanError
 from elman.ngram.model import MIN_PROB, NgramModel
 from elman.ngram.table import CODES, NgramSpec, NgramTable, Nodes
 
-HISTORY = "history"  # the last n characters as their indices + 1, the latest last, 0 where there is none: (n, B), int64
+HISTORY = "history"  # the last n characters as index + 1, the latest last, 0 for no character: (n, B), int64
 FIRSTS, SYMBOLS, WEIGHTS, RESTS = TABLE = ("ngram_firsts", "ngram_symbols", "ngram_weights", "ngram_rests")
 """The names of the arrays of the trie."""
 _END = np.iinfo(np.int64).max
@@ -36,7 +37,7 @@ def unpack_table(table: NgramTable) -> dict[str, NDArray[Any]]:
 
 
 def pack_table(arrays: dict[str, NDArray[Any]], spec: NgramSpec) -> NgramTable:
-    """Return the table of untrusted arrays of a trie."""
+    """Return the table of a trie from untrusted arrays."""
     if not arrays.keys() >= set(TABLE) or any(arrays[name].ndim != 1 or len(arrays[name]) < 2 for name in TABLE):
         raise ElmanError("the arrays of its n-gram counts are invalid")
     firsts, symbols, weights, rests = (arrays[name] for name in TABLE)
@@ -44,7 +45,7 @@ def pack_table(arrays: dict[str, NDArray[Any]], spec: NgramSpec) -> NgramTable:
 
 
 class PriorOperators:
-    """The operators of a prior in `nodes`, which read ``x`` (T, B) and the history; they compute `log_q`, `matched`."""
+    """The operators of a prior, `nodes`, which read ``x`` (T, B) and the history and compute `log_q` and `matched`."""
 
     def __init__(self, onnx: Any, ngrams: NgramModel) -> None:
         ngrams.require_counts()
@@ -53,10 +54,10 @@ class PriorOperators:
         n, K = ngrams.context_length, ngrams.K
         codes = self._add("Concat", f"{HISTORY}0", self._add("Add", "x", self._constant(1)), axis=0)
         self._add("Slice", codes, *map(self._constant, ([-n], [_END], [0])), output=HISTORY)
-        # The character that was read j steps before, (n, T, B).
+        # The characters that were read j = 0 … n - 1 steps before, (n, T, B).
         shifted = [self._slice(codes, n - j, -j or _END) for j in range(n)]
         before = self._add("Concat", *(self._add("Unsqueeze", each, axes=[0]) for each in shifted), axis=0)
-        # A context is found from its first character on, those of all lengths at the same time.
+        # Each context is looked up from its first character on; all lengths are looked up at the same time.
         node, contexts = self._add("Mul", before, self._constant(0)), [self._add("Mul", "x", self._constant(0))]
         for read in range(n):
             node = self._find_child(self._slice(node, 1, _END) if read else node, self._slice(before, 0, n - read))
@@ -96,14 +97,14 @@ class PriorOperators:
         return self._constant(self.ngrams.table.contexts)
 
     def _children(self, node: str) -> tuple[str, str, str]:
-        """Return a node, or none if it has no children, its first child, and the one after its last."""
+        """Return a node (or `_none` if it has no children), its first child, and the node after its last child."""
         none = self._none
         context = self._add("Where", self._add("Less", node, none), node, none)
         first = self._gather(FIRSTS, context)
         return context, first, self._gather(FIRSTS, self._add("Add", context, self._constant(1)))
 
     def _find_child(self, node: str, code: str) -> str:
-        """Return the child with a character, given as its index + 1, by binary search."""
+        """Return the child with a character, whose index + 1 is `code`, by binary search."""
         _, child, end = self._children(node)
         for bit in reversed(range((self.ngrams.K - 1).bit_length())):
             later = self._add("Add", child, self._constant(1 << bit))
@@ -114,8 +115,8 @@ class PriorOperators:
         return self._add("Where", is_found, child, self._none)
 
     def _interpolate(self, q: str, o: int, context: str) -> tuple[str, str]:
-        """Return q after contexts of o characters, given that after shorter ones, and whether a character is kept."""
-        # q has an entry more, to which the entry after the nodes belongs.
+        """Return q after contexts of o characters, from q after shorter ones, and whether any character is kept."""
+        # q has an additional entry for the entry after the nodes.
         K, numbers = self.ngrams.K, self._constant(CODES.astype(np.float32))
         discounts = self.ngrams.discounts[o][np.clip(CODES, 1, 3) - 1]
         discounted = np.maximum(CODES - discounts, 0)

@@ -35,9 +35,9 @@ from elman.runs.snapshot import Snapshot
 from elman.text import Alphabet
 
 _CELLS = ("rnn", "gru", "lstm")
-"""Those of which PyTorch has a module with the same equations and order of gates; d is in its recurrent bias."""
+"""Cells for which PyTorch has a module with the same equations and order of gates; d is in its recurrent bias."""
 RECURRENT, LINEAR = "rnn.", "linear."
-"""Prefixes of the two submodules in exported files; files of other programs may have others."""
+"""Prefixes of the two submodules in exported files; files of other programs may have other prefixes."""
 ALPHA, TABLE = "ngram.alpha", "ngram.table_"
 """The name of the prior's weights, and the prefix of the arrays of its table."""
 
@@ -83,7 +83,7 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
 
 
 def _add_recurrent_bias(net: Architecture, parameters: dict[str, Array], b: str, bias: Array) -> None:
-    """Add the recurrent bias of a layer to the bias b of its parameters, as only the sum matters, except for d."""
+    """Add the recurrent bias of a layer to the bias b of its parameters, because only the sum matters, except for d."""
     number = b[1:]
     if "d" in net.spec.extra_biases:
         parameters["d" + number] = bias[-net.m :]
@@ -107,7 +107,7 @@ def _infer_architecture(
     W: tuple[int, ...], V: tuple[int, ...], layers: int, metadata: Mapping[str, Any]
 ) -> Architecture:
     """Return the architecture of a network with hidden-to-hidden and hidden-to-output weights of these shapes."""
-    # A file of another program has no metadata: its cell is the one whose number of gates fits.
+    # A file of another program has no metadata: its cell follows from the number of gates.
     match = len(W) == len(V) == 2 and W[1] == V[1] > 0
     cells = [cell for cell in _CELLS if match and W[0] == len(CELLS[cell].gates) * W[1]]
     if not cells:
@@ -119,7 +119,7 @@ def _infer_architecture(
     net = Architecture(V[0], V[1], claimed[0], layers, read_context_length(metadata))
     for claim, value in {"cell": net.cell, "layers": net.layers, "hidden_size": net.m}.items():
         if metadata.get(claim, value) != value:
-            raise ElmanError(f"its metadata says {claim} = {metadata[claim]}, but its arrays have {value}")
+            raise ElmanError(f"its metadata says {claim} = {metadata[claim]}, but its arrays say {value}")
     return net
 
 

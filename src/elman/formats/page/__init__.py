@@ -1,9 +1,9 @@
 """The playground, a web page that computes with the network in JavaScript.
 
-The page that `write` returns contains the model and needs no server. That of ``elman serve`` is the same, but requests
-the model from the server. A model is a line of JSON, which describes it, and its arrays one after the other: the
-parameters, the initial state, and the table of the n-gram prior as it is in the model file. Matrices in a page have the
-smallest type with which the model predicts texts that it generates nearly as well.
+The page that `write` returns contains the model and needs no server. The page of ``elman serve`` is the same, but
+requests the model from the server. A model is stored as a line of JSON, which describes it, and its arrays one after
+the other: the parameters, the initial state, and the table of the n-gram prior as in the model file. Matrices in a page
+have the smallest type with which the model predicts texts that it generates nearly as well.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from elman.network.parameters import Array, Parameters
 from elman.ngram.model import NgramModel
 from elman.text.masks import describe_symbols
 
-MAX_WEIGHTS = 50_000_000  # a browser has the weights twice, in float32: 400 MB
+MAX_WEIGHTS = 50_000_000  # a browser holds two copies of the weights in float32: 400 MB
 MAX_NUMBER = 100_000  # the largest maximum of a sampling option in the form
-MAX_INCREASE = 0.002  # nats per character by which rounded weights may predict a text worse
-_TEXTS, _LENGTH = 16, 250  # the texts on which this is measured, which the model itself generates, and their length
+MAX_INCREASE = 0.002  # allowed increase of the loss by rounded weights, in nats per character
+_TEXTS, _LENGTH = 16, 250  # number and length of the generated texts on which this is measured
 _SOURCES = " 'wasm-unsafe-eval'; worker-src blob:; img-src data:"
-"""The products of matrices, which are assembled; the worker, which is a part of the page; and the icon."""
+"""Sources that the page needs: WebAssembly for products of matrices, the worker, which is in the page, and the icon."""
 _FILES = Path(__file__).parent / "static"
 
 
@@ -45,7 +45,7 @@ def write(
 
 
 def render_page(title: str, packed: bytes | None = None) -> str:
-    """Return the page with a model that `pack_model` returned, or one that requests its models from its server."""
+    """Return the page with a model that `pack_model` returned, or a page that requests its models from its server."""
     return render_file(
         _FILES / "page.html",
         [STATIC_FILES / "base.css", _FILES / "page.css"],
@@ -72,14 +72,14 @@ def list_sampling_fields() -> list[dict[str, Any]]:
 def pack_model(
     model: Model, info: ModelInfo, *, license: str = "", weights: str = "", include_text: bool = False
 ) -> bytes:
-    """Return what a page has of a model; raise an ElmanError if a page cannot have it."""
+    """Return the bytes of a model in a page; raise ElmanError if a page cannot contain it."""
     network, ngrams = model.parameters.architecture, model.parameters.prior.model
     FORMAT.require("page", network)
     require_pruned(ngrams, include_text)
     if ngrams is not None:
         ngrams.require_counts()
     if (size := sum(array.size for array in model.parameters.values())) > MAX_WEIGHTS:
-        raise ElmanError(f"a page can have {MAX_WEIGHTS:,} weights (this model has {size:,}); export to npz")
+        raise ElmanError(f"a page can have at most {MAX_WEIGHTS:,} weights (this model has {size:,}); export to npz")
     weights = weights or choose_weights(model)
     if weights not in WEIGHTS:
         raise ElmanError(f"{option.weights} must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
@@ -95,7 +95,7 @@ def pack_model(
         "hidden_size": network.m,
         "characters": list(model.alphabet.characters),
         "has_unknown": model.alphabet.has_unknown,
-        "first": model.alphabet.start_char,  # which is read in place of an empty prompt
+        "first": model.alphabet.start_char,  # read in place of an empty prompt
         "lines": model.is_of_lines,
         "units": [{"layer": layer, "part": v.part, "name": v.name, "count": network.m} for layer, v in groups],
         "ngrams": None if ngrams is None else describe_prior(ngrams) | {"discounts": ngrams.discounts.tolist()},
@@ -105,7 +105,7 @@ def pack_model(
 
 
 def _list_facts(info: ModelInfo, license: str, ngrams: NgramModel | None, weights: str) -> list[tuple[str, str]]:
-    """Return what the page says of the model: titles and values."""
+    """Return the page's description of the model: titles and values."""
     text, loss = info.text, info.snapshot.validation_loss
     contents, absent = f"The weights in {weights}", "The text is not in the page."
     if ngrams is None:
@@ -129,7 +129,7 @@ def _list_facts(info: ModelInfo, license: str, ngrams: NgramModel | None, weight
 
 
 def _round_int8(array: Array) -> tuple[Array, NDArray[np.int8]]:
-    """Return a factor for each row of a matrix, and the integers that they multiply."""
+    """Return a factor for each row of a matrix, and the integers that the factors multiply."""
     largest, tiny = np.abs(array).max(axis=1, keepdims=True, initial=0), np.finfo(np.float32).tiny
     factors = np.maximum(largest / 127, tiny).astype(np.float32)
     return factors, np.rint(array / factors).astype(np.int8)
@@ -143,22 +143,22 @@ WEIGHTS: dict[str, tuple[Callable[[Array], bytes], Callable[[Array], Array]]] = 
     "float16": (lambda array: array.astype("<f2").tobytes(), lambda array: array.astype(np.float16)),
     "float32": (lambda array: array.astype("<f4").tobytes(), lambda array: array),
 }
-"""By type, the bytes of a matrix, and the matrix that they represent; the smallest first."""
+"""By type, functions that return the bytes of a matrix and the matrix that they represent; the smallest type first."""
 
 
 def choose_weights(model: Model) -> str:
-    """Return the smallest type that increases the loss by at most `MAX_INCREASE`; float32 in any case."""
+    """Return the smallest type that increases the loss by at most `MAX_INCREASE`; otherwise float32."""
     return next(kind for kind in WEIGHTS if kind == "float32" or measure_increase(model, kind) <= MAX_INCREASE)
 
 
 def round_weights(parameters: Parameters, kind: str) -> Parameters:
-    """Return the parameters that a page with this type of weights has."""
+    """Return the parameters as a page with this type of weights represents them."""
     return parameters.map(lambda array: WEIGHTS[kind][1](array).astype(array.dtype) if array.ndim == 2 else array)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a weight may be too large for float16
 def measure_increase(model: Model, kind: str) -> float:
-    """Return by how many nats per character rounded weights predict texts worse that the model generates."""
+    """Return by how many nats per character rounded weights increase the loss of texts that the model generates."""
     start = np.repeat(model.alphabet.encode(model.alphabet.start_char), _TEXTS)
     state, uniforms = model.start(_TEXTS), np.random.default_rng(1).random((_LENGTH, _TEXTS))
     generated, _ = model.engine.session(model.parameters).generate(state, start, uniforms, [SamplingParams()] * _TEXTS)

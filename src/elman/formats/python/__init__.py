@@ -1,6 +1,6 @@
 """One file of Python that computes a model with NumPy alone, for programs in which Elman is not installed.
 
-The file is `model.py` of this package, with the bytes of an npz file, compressed and in Base64, as its last string.
+The file is `model.py` of this package; its last string contains an npz file, compressed and in Base64.
 """
 
 from __future__ import annotations

@@ -4,13 +4,13 @@
     print(model.sample(200, prompt="the ", seed=1))
     model.score("the cat").mean()                    # nats per character
     state, log_p = model.read("the ")                # log p (1, K) of each next character of model.alphabet
-    state, log_p = model.step(state, "c")            # … and after one more
+        state, log_p = model.step(state, "c")            # … and after one more character
     beam = [part[[0, 0]] for part in state]          # two copies, which model.step(beam, "au") continues
 
 K  characters in the alphabet    m  hidden units of a layer    B  texts that are read at the same time
 n  length of the longest context of the n-gram prior
 
-The arrays of the model end this file. `Model("network.npz")` reads those of a file that Elman exported to npz.
+The arrays of the model are at the end of this file. `Model("network.npz")` reads a file that Elman exported to npz.
 """
 
 import base64
@@ -32,7 +32,7 @@ def rnn(Ux, W, h, _):
 
 
 def gru(Ux, W, h, d):
-    """Return that of gated recurrent units (Cho et al., 2014), which reset after the product, as in PyTorch."""
+    """Return the new h of gated recurrent units (Cho et al., 2014), which reset after the product, as in PyTorch."""
     (i_r, i_z, i_n), (k_r, k_z, k_n) = np.split(Ux, 3, axis=1), np.split(h @ W.T, 3, axis=1)
     r, z = sigmoid(i_r + k_r), sigmoid(i_z + k_z)
     n = np.tanh(i_n + r * (k_n + d))
@@ -40,7 +40,7 @@ def gru(Ux, W, h, d):
 
 
 def lstm(Ux, W, h_s, _):
-    """Return h and the cell state s, (B, 2 m), of long short-term memory (Hochreiter and Schmidhuber, 1997)."""
+    """Return the new h and cell state s, (B, 2 m), of long short-term memory (Hochreiter and Schmidhuber, 1997)."""
     h, s = np.split(h_s, 2, axis=1)
     i, f, g, o = np.split(Ux + h @ W.T, 4, axis=1)
     s = sigmoid(f) * s + sigmoid(i) * np.tanh(g)
@@ -54,20 +54,20 @@ class Model:
         self.arrays = dict(np.load(file))
         about = json.loads(self.arrays["elman"].tobytes().decode())
         self.cell, self.m, self.layers = globals()[about["cell"]], about["hidden_size"], about["layers"]
-        self.alphabet, self.has_unknown = about["alphabet"], about["folds"]  # the last one stands for unknown ones
+        self.alphabet, self.has_unknown = about["alphabet"], about["folds"]  # the last one is for unknown characters
         self.index = {character: k for k, character in enumerate(self.alphabet)}
         self.of_lines = about.get("lines", False)  # each line is read after a line feed, from a state of zeros
         self.feed = self.index["\n"] if self.of_lines else -1
         self.prior = NgramPrior(self.arrays, self, **about["ngram"]) if "ngram" in about else None
 
     def start(self, B=1):
-        """Return the state in which texts begin: the states of the layers in one array (B, …), and nodes (B, n + 1)."""
+        """Return the initial state of B texts: the states of the layers in one array (B, …), and nodes (B, n + 1)."""
         nodes = self.prior.start(B) if self.prior else np.zeros((B, 0), int)
         state = np.tile(self.arrays["h"], (B, 1)), nodes
         return self.step(state, "\n" * B)[0] if self.of_lines else state
 
     def read(self, text):
-        """Read a text from the start, or the beginning of one if it is empty; return what `step` returns."""
+        """Read a text (if empty, a start character) from the start; return the state and log p, as `step` does."""
         state = self.start()
         for character in text or ("\n" if "\n" in self.index else self.alphabet[0]):
             state, log_p = self.step(state, character)
@@ -76,7 +76,8 @@ class Model:
     def step(self, state, characters):
         """Read one character of each text; return the new state, and log p (B, K) of the next characters.
 
-        `characters` are B in a string, or their indices. A state does not change: it can be continued in several ways.
+        `characters` is a string of B characters, or their indices. `state` does not change: it can be continued in
+        several ways.
         """
         x = self.encode(characters) if isinstance(characters, str) else np.asarray(characters)
         (h, nodes), A, after = state, self.arrays, []
@@ -103,7 +104,7 @@ class Model:
         return np.array(found, int)
 
     def score(self, text):
-        """Return -log p, in nats, of every character after the first; of lines, of all and of the ends of lines."""
+        """Return -log p in nats of every character after the first; for independent lines, of all and of line ends."""
         x = self.encode("\n".join(["", *filter(None, text.split("\n")), ""]) if self.of_lines else text)
         state, losses = self.start(), []
         for t in range(len(x) - 1):
@@ -112,7 +113,7 @@ class Model:
         return np.array(losses)
 
     def sample(self, length=200, prompt="", temperature=0.7, seed=None):
-        """Return a text that continues the prompt; of lines, the rest of a line."""
+        """Return a text that continues the prompt; for independent lines, the rest of a line."""
         random, (state, log_p), text = np.random.default_rng(seed), self.read(prompt), ""
         while len(text) < length and not (self.of_lines and text.endswith("\n")):
             total = np.cumsum(np.exp((log_p[0] - log_p.max()) / temperature))
@@ -125,8 +126,8 @@ class NgramPrior:
     """How often strings of up to n + 1 characters, its order, occur, smoothed by Kneser and Ney's method (1995).
 
     The strings are a trie: node 0 is the empty one, and the children of a node have one more character at the end.
-    Nodes are numbered by length, those of a length in the order of their strings. Let q_o be the distribution after a
-    context, the last o characters of a text, and q_{-1}(k) = 1 / K. Then
+    Nodes are numbered by length, and for equal lengths in the order of their strings. Let q_o be the distribution after
+    a context, the last o characters of a text, and q_{-1}(k) = 1 / K. Then
 
         q_o(k) = share of the child k of the context's node + rest of the context's node * q_{o-1}(k)
     """
@@ -139,13 +140,13 @@ class NgramPrior:
         parents, symbols = np.cumsum(is_end)[is_end == 0], strings % 2**width
         self.symbols, self.keys = np.append(0, symbols), np.append(parents * self.K + symbols, 2**62)  # keys ascend
         self.first = np.searchsorted(parents, np.arange(contexts + 1)) + 1  # the first child of each context
-        if "ngrams.terms" in arrays:  # of an ARPA file, which Elman imported
+        if "ngrams.terms" in arrays:  # the model was imported from an ARPA file
             self.share, self.rest = arrays["ngrams.terms"].T
             return
         codes = np.append(strings >> width, unpack(arrays["ngrams.rests"], 4, contexts))
         codes[codes == 15] = unpack(arrays["ngrams.large"], 8, np.count_nonzero(codes == 15))
         counts = np.array([*range(8), *(m << e for e in range(31) for m in range(8, 16))])[codes]
-        w, others = counts[: nodes - 1], counts[nodes - 1 :]  # others: of the strings that are not in the table
+        w, others = counts[: nodes - 1], counts[nodes - 1 :]  # others: counts of the strings that are not in the table
         lengths = np.zeros(nodes, int)
         for _ in range(order):
             lengths[1:] = lengths[parents] + 1
@@ -155,7 +156,7 @@ class NgramPrior:
         self.rest = 1 - np.bincount(parents, self.share[1:], contexts)
 
     def start(self, B):
-        """Return the nodes of the last 0, 1, … n characters (B, n + 1) of texts that have none; -1 is no node."""
+        """Return the nodes of the last 0, 1, … n characters (B, n + 1) of empty texts; -1 is no node."""
         return np.tile(np.array([0] + [-1] * self.n, np.int64), (B, 1))
 
     def read(self, nodes, x):
@@ -168,7 +169,7 @@ class NgramPrior:
         return np.hstack([np.zeros((len(x), 1), int), children])
 
     def predict(self, nodes):
-        """Return log q (B, K) after the longest context that has children, and its length, the matched length (B,)."""
+        """Return log q (B, K) after the longest context that has children, and the matched length (B,), its length."""
         q, matched = np.full((len(nodes), self.K), 1 / self.K), np.zeros(len(nodes), int)
         for row, contexts in enumerate(nodes):
             for o, node in enumerate(contexts):
@@ -188,8 +189,8 @@ def unpack(words, width, count):
 
 
 def find_discounts(histogram):
-    """Return what is subtracted from counts of 1, 2 and more after contexts of 0 … n characters, (n + 1, 3)."""
-    n1, n2, n3, n4 = np.maximum(histogram, 1).T  # how many strings have a count of 1, 2, 3 and 4
+    """Return the discounts of counts of 1, 2 and more after contexts of 0 … n characters, (n + 1, 3)."""
+    n1, n2, n3, n4 = np.maximum(histogram, 1).T  # the numbers of strings with counts of 1, 2, 3 and 4
     y = n1 / (n1 + 2 * n2)  # Chen and Goodman (1999)
     D = np.clip(np.stack([1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3], axis=1), 0, [1, 2, 3])
     D[histogram.min(axis=1) < 20] = 0.6, 0.9, 1.2

@@ -1,4 +1,4 @@
-"""Front ends: the files of the dashboard and the pages that are one file, which share ES modules."""
+"""Front ends: the files of the dashboard, and the single-file pages; they share ES modules."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def page_routes(name: str, folder: Path) -> list[Route | Mount]:
 
 
 def render_file(template: Path, styles: list[Path], script: Path, sources: str = "", **values: Any) -> str:
-    """Render a page that is one file, whose content security policy allows its own style and script only."""
-    # The template of Jinja has the variables ``policy``, ``style``, ``script`` and `values`. The page starts with the
-    # module `script`. `sources` are further sources that the policy allows: those of scripts, and other directives.
+    """Render a single-file page, whose content security policy allows only its own style and script."""
+    # The Jinja template has the variables ``policy``, ``style``, ``script`` and `values`. The page starts with the
+    # module `script`. `sources` are further sources of scripts that the policy allows, and other directives.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -59,7 +59,7 @@ def _hash(text: str) -> str:
 
 
 def encode_bytes(data: bytes) -> str:
-    """Return the bytes of an array as a page has them, gzipped and in base64; ``bytes.js`` decodes them."""
+    """Return the bytes of an array for a page, gzipped and in base64; ``bytes.js`` decodes them."""
     return base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
 
 
@@ -74,7 +74,7 @@ def pluralize(count: int, noun: str) -> str:
 
 
 def inline_modules(entry: Path) -> str:
-    """Return an ES module and all that it imports as one script without imports, for a page that is one file."""
+    """Return an ES module and all modules that it imports as one script without imports, for a single-file page."""
     # Every module becomes a function that returns its exports. Modules may only use named imports and exported
     # declarations, and files of the same name are not supported. ``../dom.js`` is a file that all pages share.
     scripts: dict[str, str] = {}
