@@ -14,7 +14,7 @@ ENGLISH = (
     "It was the end of the summer, and the garden was quiet. My father had gone to the town in the morning with the\n"
     "old horse, and we did not think that he would be back before the evening.\n"
 )
-NOTICE = "using the built-in model, as no run is given\n"
+NOTICE = "using the built-in model, because no run is given\n"
 
 
 @pytest.fixture(autouse=True)

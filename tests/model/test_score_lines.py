@@ -281,7 +281,7 @@ def test_the_run_that_fits_a_line_best_is_named(run: Path, command: Command, tmp
     assert table[0].split("\t")[:5] == ["line", "score", "run", "margin", "chars"]
     assert table[1].split("\t")[2] == "fi"
     refused = command(*words, tmp_path / "runs" / "en")
-    assert_refused(refused, "--against must name another run than '", "en'")
+    assert_refused(refused, "--against must name a run different from '", "en'")
 
 
 @pytest.mark.parametrize("by", scoring.AGGREGATIONS)

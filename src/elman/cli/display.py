@@ -54,12 +54,12 @@ class Terminal(Console):
 _OUT = Terminal(soft_wrap=True, highlight=False, markup=False)
 
 _WIDE_OUT = Terminal(width=10_000)
-"""Standard output for tables that are not cut to the width of the terminal, which a program has none of."""
+"""Standard output for tables that are not cut to a terminal's width: a pipe has no width."""
 
 
 def _discard_terminal() -> None:
-    """Discard what will be written to the terminal: where it is closed, that would be an error."""
-    with suppress(OSError):  # one of them may be closed
+    """Discard later output to the terminal: writing to a closed terminal would be an error."""
+    with suppress(OSError):  # one of the descriptors may be closed
         for descriptor in (1, 2):
             if stat.S_ISCHR(os.fstat(descriptor).st_mode):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
@@ -93,11 +93,11 @@ class StopSignals:
                 self.console.print(f"stopping: saving {self.what} (press Ctrl-C again to stop at once)")
         if number == HANGUP:
             _discard_terminal()
-        if current_process().size > 1:  # torchrun passes on what Ctrl-C sends to every process
+        if current_process().size > 1:  # torchrun forwards the signal that Ctrl-C sends to every process
             return
         if is_first and not self.must_wait():
             raise StoppedEarly
-        if not is_first and number != HANGUP:  # of which a shell may send another one
+        if not is_first and number != HANGUP:  # a shell may send a second SIGHUP
             raise KeyboardInterrupt
 
     def has_run(self) -> bool:
@@ -105,15 +105,15 @@ class StopSignals:
         return True
 
     def must_wait(self) -> bool:
-        """Return whether the first signal has to wait until `received` is asked for."""
+        """Return whether the first signal only sets `received`, which the work checks, instead of interrupting."""
         return True
 
 
 class TrainingDisplay(StopSignals, CallbackList):
-    """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere.
+    """The progress of a training run on standard error: a bar on a terminal, plain lines elsewhere.
 
-    `out` is the directory of the run, for signals: they interrupt the counting of n-grams, when there is no run yet,
-    and the compilation of kernels, when it has no updates. `prints_samples` is that of `ProgressLines`.
+    `out` is the directory of the run, for signals: they interrupt the counting of n-grams if there is no run yet, and
+    the compilation of kernels if the run has no updates. `prints_samples` is passed on to `ProgressLines`.
     """
 
     def __init__(self, out: Path | None = None, *, quiet: bool = False, prints_samples: bool = True) -> None:
@@ -128,7 +128,7 @@ class TrainingDisplay(StopSignals, CallbackList):
         super().__exit__()
 
     def has_run(self) -> bool:
-        """Return whether there is a run to save, or something else."""
+        """Return whether there is a run, or anything else, to save."""
         return self.is_asked or (self.out is not None and exists(self.out / CHECKPOINT))
 
     def must_wait(self) -> bool:
@@ -136,7 +136,7 @@ class TrainingDisplay(StopSignals, CallbackList):
         return self.is_asked or (not self.compiles and self.has_run())
 
     def on_compile(self) -> None:
-        """Let a signal interrupt the compilation, also one that has had to wait until then."""
+        """Let a signal interrupt the compilation; a signal that has been waiting interrupts it now."""
         self.compiles = True
         if self.received and not self.is_asked:
             raise StoppedEarly
@@ -147,7 +147,7 @@ class TrainingDisplay(StopSignals, CallbackList):
         self.progress.on_progress(run, updates)
 
     def on_gradient_check(self, *check: Any) -> None:
-        """Show how much of a gradient check is done."""
+        """Show the progress of a gradient check."""
         self.is_asked = True
         self.progress.on_gradient_check(*check)
 
@@ -170,7 +170,7 @@ def show_metrics(metrics: dict[str, Any]) -> None:
 
 
 def result_rows(run: Run) -> dict[str, str]:
-    """Return the results that a person looks at first; `Run.results` has all of them."""
+    """Return the most important results; `Run.results` has all of them."""
     losses = {
         "validation loss": run.validation_loss,
         "train loss": run.train_loss,
@@ -185,9 +185,9 @@ def result_rows(run: Run) -> dict[str, str]:
 
 
 def show_results(run: Run, out: Path, texts: Sequence[str | Path], *, quiet: bool) -> None:
-    """Print the results of a training in one line if `quiet`; otherwise in a table, a sample, and the next step.
+    """Print the results of a training run: in one line if `quiet`, otherwise a table, a sample and the next step.
 
-    `texts` are those of the command line.
+    `texts` are the texts named on the command line.
     """
     rows = result_rows(run)
     if quiet:
@@ -213,7 +213,7 @@ def _resume_command(out: Path, *more: str) -> str:
 
 
 def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
-    """Return the command that trains a run for twice as long: where the learning rate has decayed, a new run."""
+    """Return the command that trains a run for twice as long; if the learning rate has decayed, it starts a new run."""
     limit = (flag(run.stopped), f"{round(2 * getattr(run.config, run.stopped), 3):.15g}")
     if run.config.schedule == "constant" or run.init_from is not None or not texts:
         return _resume_command(out, *limit)
@@ -225,7 +225,7 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
 
 
 def show_runs(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table of the rows of `elman.list_runs`, with a line between those that cannot be compared, and damage."""
+    """Print a table of the rows of `elman.list_runs`, with lines between runs that cannot be compared, and damage."""
     lines: list[Sequence[str]] = []
     for _, alike in groupby(rows, key=itemgetter("text_sha256", "reading")):
         comparable = [*alike]
@@ -257,7 +257,7 @@ def _describe_network(row: dict[str, Any]) -> Sequence[str]:
 
 
 def _describe_seeds(rows: Sequence[dict[str, Any]]) -> Iterator[Sequence[str]]:
-    """Yield a line for each setting of which there are several seeds, and no other run."""
+    """Yield a line for every group of runs that differ only in their seed, and for no other run."""
     settings = defaultdict[str, list[dict[str, Any]]](list)
     for row in rows:
         settings[row["setting"] or row["run"]].append(row)
@@ -298,16 +298,16 @@ def show_gradient_checks(checks: list[GradientCheck]) -> None:
 
 
 DELAY = 0.5  # seconds after which a bar appears
-ShowDone = Callable[[float], None]  # is called, often, with how much is done
+ShowDone = Callable[[float], None]  # called often, with the amount that is done
 
 
 @contextmanager
 def show_progress(
     title: str, total: float | None, *, quiet: bool, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[ShowDone]:
-    """Yield a function that shows how much of something is done, on a terminal as a bar that disappears at the end.
+    """Yield a function that shows how much is done; on a terminal, a bar that disappears at the end.
 
-    The total is None where it is not known: then it is bytes that are done. The clock returns the time in seconds.
+    The total is None if it is unknown; the amounts are then bytes. The clock returns the time in seconds.
     """
     if quiet:
         yield lambda done: None
@@ -342,7 +342,7 @@ def show_progress(
 
 
 def _describe(task: Task) -> str:
-    """Return how much is done and, where it can be estimated, the time left."""
+    """Return how much is done and, if it can be estimated, the time left."""
     if task.total is None:
         return f"{task.completed / 1e3:,.0f} kB"
     left = "" if task.time_remaining is None else f", {timedelta(seconds=task.time_remaining)} left"

@@ -1,7 +1,7 @@
-"""The application: its commands, where their options come from, and how each of them ends.
+"""The application: its commands, the sources of their options, and their exit codes and errors.
 
-Options are taken from the command line, then from ``ELMAN_<COMMAND>_<OPTION>``, then from the file of ``--config``. A
-command imports what it calls, so that ``elman --help`` needs neither NumPy nor Numba.
+The value of an option is from the command line or otherwise from ``ELMAN_<COMMAND>_<OPTION>`` or otherwise from the
+file of ``--config``. A command imports the modules that it calls, so ``elman --help`` needs neither NumPy nor Numba.
 """
 
 from __future__ import annotations
@@ -52,23 +52,23 @@ COMMANDS = {
 }
 """Group -> commands of the core, in the order of ``--help``: most used first."""
 PATHS = {"runs": "runs:app", "plot": "runs:plot", "eval": "eval:evaluate", "import": "export:import_"}
-"""Command -> module and function, where they do not have its name."""
+"""Command -> module and function, if their names differ from the command's."""
 CORE = {
     name: f"elman.cli.commands.{PATHS.get(name, f'{name}:{name}')}" for names in COMMANDS.values() for name in names
 }
 """Command of the core -> module and function."""
 INSTALLED = Registry[Any]("elman.commands")
-"""Commands of applications. `GROUP` of its module is the group of a command in ``--help``."""
+"""Commands of applications. `GROUP` in the module of a command is its group in ``--help``."""
 
 GROUPS = {title: Group(title, sort_key=place) for place, title in enumerate(COMMANDS, 1)}
 OTHER = GROUPS["Other"]
 
 
-ENVIRONMENT = "ELMAN_"  # what the names of environment variables begin with
+ENVIRONMENT = "ELMAN_"  # prefix of environment variables
 
 
 def create_app(describe: bool = False) -> App:
-    """Return the application with the commands of the core or, to `describe` them, all: those are imported."""
+    """Return the application with the commands of the core or, to `describe` them, all commands, which are imported."""
     app = App(
         name="elman",
         version=__version__,
@@ -102,7 +102,7 @@ def _describe(name: str, path: str) -> dict[str, Any]:
 
 
 def _add_installed(tokens: Sequence[str]) -> None:
-    """Add the commands of applications; import the one that is called, or whose help is."""
+    """Add the commands of applications; import the command that is called or whose help is requested."""
     for name, entry_point in INSTALLED.entry_points.items():
         if name not in app:
             app.command(entry_point.value, name=name)
@@ -115,7 +115,7 @@ def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     config: Annotated[Path | None, Parameter(group=OTHER, converter=parse_nonempty_path)] = None,
 ) -> int:
-    """Run a command, with the options that a file and the environment set.
+    """Run a command with the options that a file and the environment set.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def _call(tokens: Sequence[str], app: App) -> int:
 
 
 def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the options in a TOML file, which has a table for each of some commands."""
+    """Return the options in a TOML file, by command; each command has its own table."""
     from elman.storage.files import read_toml
 
     names, tables = [*CORE, *INSTALLED], read_toml(path)
@@ -151,7 +151,7 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _add_positional_arguments(table: dict[str, Any], source: str, arguments: ArgumentCollection) -> dict[str, Any]:
-    """Add texts and runs, which Cyclopts does not find by name, to the arguments; return the other options."""
+    """Add texts and runs, which Cyclopts cannot set by name, to the arguments; return the other options."""
     options = dict(table)
     for argument in arguments:
         value = None if argument.index is None else options.pop(argument.name.lower(), None)
@@ -163,7 +163,7 @@ def _add_positional_arguments(table: dict[str, Any], source: str, arguments: Arg
 
 
 def _warn_of_unknown_variables(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Warn of variables that name no option of the command; they may be another program's."""
+    """Warn of environment variables that name no option of the command; they may belong to another program."""
     prefix = f"{ENVIRONMENT}{'_'.join(commands).upper()}_"
     names = {name.lstrip("-").replace("-", "_").lower() for argument in arguments for name in argument.names}
     for variable in sorted(os.environ) if commands else ():
@@ -180,7 +180,7 @@ def _show_help(*command: str) -> int:
 
 
 def _split_config(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Return ``--config`` with its value, and the rest, which it may stand after: several texts would include it."""
+    """Return ``--config`` with its value, and the other arguments: after several texts, it would be read as a text."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     for n, argument in enumerate(arguments[:end]):
         name, has_value, _ = argument.partition("=")
@@ -196,30 +196,30 @@ app = create_app()
 
 
 def main(arguments: list[str] | None = None, started: float | None = None) -> None:
-    """Run the command line and exit: 0, 1 (a check found something), 2 (bad input), 130 (interrupted), 128 + a signal.
+    """Run the command line and exit: 0, 1 (a check failed), 2 (invalid input), 130 (interrupted), 128 + a signal.
 
-    A command that saves its work when it gets SIGTERM exits with 130.
+    A command that saves its work on SIGTERM exits with 130.
 
-    `started` is the time of `time.monotonic` at which the process started, now by default.
+    `started` is the time of `time.monotonic` at which the process started, by default now.
     """
     STARTED.set(started)
     if sys.stdout is None:  # closed by the process that started this one
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (it stays open)
     for stream in (sys.stdout, sys.stderr):
-        # A text may contain what the terminal's encoding does not; a lone surrogate is no reason to stop.
+        # A text may contain characters that the terminal's encoding does not have, or lone surrogates.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     if threading.current_thread() is threading.main_thread():
         for number in {signal.SIGTERM, HANGUP or signal.SIGTERM}:
             if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _exit)  # so that temporary files are removed; some commands replace the handler
+                signal.signal(number, _exit)  # removes temporary files; some commands replace the handler
     with command_line(), warnings.catch_warnings():
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         code = _run(sys.argv[1:] if arguments is None else arguments)
     for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()
-        except (OSError, ValueError):  # Python would exit with 120, as for a terminal that is closed
+        except (OSError, ValueError):  # Python would exit with 120, as for a closed terminal
             _discard(descriptor)
     sys.exit(code)
 
@@ -248,7 +248,7 @@ def _run(arguments: list[str]) -> int:
         return _report_error(str(error))
     except CycloptsError as error:
         return _report_error(describe_usage_error(error, app))
-    except MemoryError as error:  # NumPy's names the size of an array
+    except MemoryError as error:  # NumPy's message has the size of the array
         reason = str(error) or "Python cannot allocate more"
         return _report_error(f"not enough memory ({reason}): use a smaller model, or for training smaller settings")
     except KeyboardInterrupt:
@@ -263,7 +263,7 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         if error.filename is not None:
             return _report_error(f"cannot use {quote(error.filename)} ({error.strerror})")
-        _discard()  # every file has a name; what remains is standard output
+        _discard()  # an error of a file has its name, so this one is of standard output
         return _report_error(f"cannot write to standard output ({error.strerror})")
 
 
@@ -272,7 +272,7 @@ def _show_warning(message: Warning | str, *_: object) -> None:
 
 
 def _discard(descriptor: int = 1) -> None:
-    """Discard what is still buffered, by default for standard output, or Python complains when it ends."""
+    """Discard buffered output, by default for standard output: otherwise Python reports an error when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
@@ -281,13 +281,13 @@ def _report_error(message: str) -> int:
     return BAD_INPUT
 
 
-# --- Command lines that Cyclopts rejects, in one wording whatever its version ---
+# --- Messages for command lines that Cyclopts rejects, the same for all its versions ---
 
 _KINDS = {bool: "true or false", float: "a number", int: "an integer"}
 
 
 def describe_usage_error(error: CycloptsError, app: App) -> str:
-    """Return what is wrong with a command line, a file of options or an environment variable."""
+    """Return the message for an error in a command line, a file of options or an environment variable."""
     tokens = error.unused_tokens or []
     match error:
         case UnknownCommandError() if tokens[0].startswith("-"):
@@ -299,7 +299,7 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
         case UnknownOptionError(token=token):
             arguments = (error.app or app).assemble_argument_collection()
             names = [name for argument in arguments for name in argument.names]
-            if _is_from_file(token):  # where options have no hyphens
+            if _is_from_file(token):  # options in a file or a variable have no hyphens
                 names = [name.lstrip("-") for name in names]
             return f"unknown option {_name_option(token)}; {suggest(_name_keyword(token), names)}"
         case UnusedCliTokensError():
@@ -327,14 +327,14 @@ def _describe_type(hint: Any) -> str:
 
 
 def suggest(name: str, names: Iterable[str], otherwise: str = "see --help") -> str:
-    """Return a hint for an unknown name: the nearest of those that exist, or otherwise another hint."""
+    """Return a hint for an unknown name: the most similar existing name, or otherwise a reference to the help."""
     by_word = {each.lstrip("-").replace("-", "_").lower(): each for each in names}
-    near = suggest_option(name.lstrip("-"), by_word)  # hyphens would make every two options similar
+    near = suggest_option(name.lstrip("-"), by_word)  # hyphens would make all options similar
     return f"did you mean {by_word[near]}?" if near else otherwise
 
 
 def _name_option(token: Token) -> str:
-    """Return the name of the option that a token is a value of, and the file it is from, if from one."""
+    """Return the name of a token's option and, if the token is from a file, the file."""
     return shorten(_name_keyword(token)) + (f" in {quote(token.source)}" if _is_from_file(token) else "")
 
 
@@ -343,12 +343,12 @@ def _is_from_file(token: Token) -> bool:
 
 
 def _name_keyword(token: Token) -> str:
-    """Return an option as it was passed: of ``--seed=1`` the name, of the keys ``[eval][window]`` of a file a path."""
+    """Return the name of an option as it was passed, ``--seed`` for ``--seed=1``, or the path of the keys in a file."""
     keyword = (token.keyword or token.value).partition("=")[0]
     return keyword[1:-1].replace("][", ".") if keyword.startswith("[") else keyword
 
 
 def _summarize(help: str) -> str:
-    """Return the first phrase of a help text, to be continued in a sentence."""
+    """Return the first phrase of a help text, for use in a sentence."""
     phrase = re.split(r"[.:;](?:\s|$)", help)[0]
     return phrase if phrase[1:2].isupper() else phrase[:1].lower() + phrase[1:]

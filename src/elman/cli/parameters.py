@@ -1,6 +1,6 @@
-"""What commands share: their parameters and how these are parsed, the options of `elman.Config`, and what they read.
+"""Code that commands share: parameters and their parsers, the options of `elman.Config`, and reading texts and runs.
 
-A parser raises `ValueError` with the end of a sentence, ``must be an integer``, that the option begins.
+A parser raises `ValueError` with the end of a sentence, such as ``must be an integer``; the option begins the sentence.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ T = TypeVar("T")
 
 
 def join_descriptions(command: Command) -> Command:
-    """Join the lines of each parameter's description in a command's docstring: Cyclopts would show where they end."""
+    """Join the lines of each parameter's description in a command's docstring: Cyclopts would keep the line breaks."""
     blocks = re.compile(r"^    .+(?:\n    .+)*", re.MULTILINE)
     command.__doc__ = blocks.sub(lambda match: f"    {' '.join(match[0].split())}", cleandoc(command.__doc__ or ""))
     return command
 
 
 def parse_integer(hint: Any, tokens: Sequence[Token]) -> int:
-    """Parse an integer; Cyclopts would take 2.5 for 2."""
+    """Parse an integer; Cyclopts would read 2.5 as 2."""
     try:
         return int(tokens[0].value)
     except ValueError:
-        has_too_many = tokens[0].value.lstrip("+-").isdecimal()  # for Python to convert them
+        has_too_many = tokens[0].value.lstrip("+-").isdecimal()  # for Python to convert
         raise ValueError(f"must be an integer{' of fewer digits' if has_too_many else ''}") from None
 
 
@@ -72,7 +72,7 @@ def _flatten(hint: Any) -> list[Any]:
 
 
 def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
-    """Parse a corpus, which may be - for standard input; what else begins with a hyphen must be a file that exists."""
+    """Parse a corpus; - is standard input, and any other name that begins with a hyphen must be an existing file."""
     text = tokens[0].value
     if text.startswith("-") and text != "-" and not os.path.lexists(text):
         raise UnknownOptionError(token=tokens[0], argument_collection=ArgumentCollection())  # type: ignore[no-untyped-call]
@@ -80,14 +80,14 @@ def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
 
 
 def require_corpus(corpus: Sequence[str | Path]) -> list[str | Path]:
-    """Return the texts of a command line, which must name one."""
+    """Return the texts of a command line, which must name at least one."""
     if not corpus:
         raise ElmanError("missing required argument CORPUS (a text file, a directory, - or a built-in text)")
     return list(corpus)
 
 
 def parse_not_empty(hint: Any, tokens: Sequence[Token]) -> str:
-    """Parse a text that is not empty and does not consist of white space."""
+    """Parse a text, which must not be empty or white space."""
     if not tokens[0].value.strip():
         raise ValueError("must not be empty")
     return tokens[0].value
@@ -115,7 +115,7 @@ CORPUS_HELP = (
     " python-docs, shakespeare."
 )
 TextFile = Annotated[
-    str | Path,  # always a string; the shell completes the names of files for a Path
+    str | Path,  # always a string; for a Path, the shell completes file names
     Parameter(allow_leading_hyphen=True, converter=parse_corpus),
 ]
 Corpus = Annotated[TextFile, Parameter(help=CORPUS_HELP)]
@@ -125,10 +125,10 @@ RUN_HELP = "Run directory, checkpoint file, or hf://OWNER/NAME on the Hugging Fa
 Run = Annotated[Path, Parameter(help=RUN_HELP)]
 BY_DEFAULT_BUILTIN = "By default builtin, the built-in model."
 OptionalRun = Annotated[
-    str | Path | None,  # a string, as a Corpus is: a Path would turn ./shakespeare into the name of a built-in text
+    str | Path | None,  # a string, like a Corpus: a Path would turn ./shakespeare into the name of a built-in text
     Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}", converter=parse_corpus),
 ]
-"""Of a command whose RUN may be left out before the texts, see `split_run`."""
+"""RUN of a command in which it may be left out before the texts, see `split_run`."""
 OptionalRuns = Annotated[Path, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}")]
 """The type of each of several runs, ``*runs: OptionalRuns``."""
 Quiet = Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Show no progress.")]
@@ -139,13 +139,13 @@ Field = Annotated[str, Parameter(help="Field of JSON Lines, CSV or TSV to read."
 
 
 def check_not_input(out: Path, *inputs: Path) -> None:
-    """Check that an output file is neither one of the inputs nor a file of a run that is one of them."""
+    """Check that an output file is not an input and not a file of a run that is an input."""
     from elman.runs.directory import FILES
 
     for path in inputs:
         run = path.parent if path.name in FILES else path
         for file in (path, *(run / name for name in FILES)):
-            with suppress(OSError, ValueError):  # one of them does not exist, or cannot
+            with suppress(OSError, ValueError):  # a path that does not exist, or cannot
                 if out.samefile(file):
                     raise ElmanError(f"--out would replace an input file (got {quote(out)})")
 
@@ -156,7 +156,7 @@ SAMPLING = "Parameters"  # the group of the sampling options in the help
 def _optional(
     name: str, hint: Any, default: Any, help: str, group: Group | str, is_shown: bool = True
 ) -> tuple[str, Any, Any]:
-    """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
+    """Return a field that is None unless the option is passed: presets and resumed runs may have other defaults."""
     shown = "none" if default in (None, "") else str(default)
     converter = parse_integer if hint in (int, int | None) else parse_choice if get_origin(hint) is Literal else None
     negative = None if hint is bool and group != SAMPLING else ""  # --no-lines, but no --empty-log, no --no-unique
@@ -167,19 +167,20 @@ def _optional(
 
 
 HELP_ALL = "--help-all"
-"""Shows the help of a command with all options; ``--help`` shows those that most people need."""
+"""Shows the help of a command with all options; ``--help`` shows only the most important ones."""
 COMMON = frozenset(
     {"cell", "hidden_size", "layers", "learning_rate", "dropout", "epochs", "max_updates", "max_seconds", "validation",
      "patience", "seed", "lines", "mask", "field", "min_count"}
 )  # fmt: skip
 """The settings that ``--help`` shows."""
 shows_all = False
-"""Whether it was passed, which `elman.cli.frame` says before a command is imported: its parameters depend on it."""
+"""Whether `HELP_ALL` was passed. `elman.cli.frame` sets it before it imports a command, whose parameters depend on
+it."""
 
 
 def create_options(preset: str, without: Collection[str] = (), shown: Collection[str] = COMMON) -> Any:
-    """Return a class with an optional attribute for every setting but some; its help has the defaults of a preset."""
-    about = f"The defaults are those of the preset {preset}. {HELP_ALL} shows all settings."
+    """Return a class with an optional attribute for every setting except some; its help has a preset's defaults."""
+    about = f"The defaults are the settings of the preset {preset}. {HELP_ALL} shows all settings."
     group = Group("Training", help=about, sort_key=5)
     options = []
     for name, default in vars(make_config(preset)).items():
@@ -192,7 +193,7 @@ def create_options(preset: str, without: Collection[str] = (), shown: Collection
 
 
 def _make_dataclass(name: str, options: list[tuple[str, Any, Any]]) -> Any:
-    # Cyclopts takes the classes of the module `types` for built-in ones.
+    # Cyclopts would treat classes of the module `types` as built-in ones.
     return make_dataclass(name, options, frozen=True, namespace={"__module__": __name__})
 
 
@@ -203,7 +204,7 @@ if TYPE_CHECKING:
         """One optional attribute for every field of `Config`."""
 
     class SweepOptions(Options):
-        """The same."""
+        """The attributes of `Options`."""
 
     class SamplingOptions:
         """One optional attribute for every field of `elman.network.SamplingParams` and `elman.model.LineLimits`."""
@@ -214,12 +215,12 @@ if TYPE_CHECKING:
 
 @cache
 def __getattr__(name: str) -> Any:
-    """Return what takes long to make, for a command that has it."""
+    """Create options that take long to create, for the commands that have them."""
     if name == "PRESET_HELP":
         return f"Hyperparameter preset. Options you pass override it.\n\n{list_presets()}"
     if name == "Options":  # looks for the engines of installed packages
         return create_options(DEFAULT_PRESET)
-    if name == "SweepOptions":  # those of `elman train`, whose help has them
+    if name == "SweepOptions":  # the options of `elman train`, whose help shows them
         return create_options(DEFAULT_PRESET, shown=())
     if name == "SamplingOptions":  # needs NumPy
         from elman.model.lines import LINE_OPTIONS
@@ -246,7 +247,7 @@ def passed_options(options: Options | SamplingOptions | ExportOptions | None) ->
     return {name: value for name, value in vars(options).items() if value is not None} if options else {}
 
 
-# --- What a command reads: the text and the model if none is named, and the runs in directories ---
+# --- Reading the text and the model, also if none is named, and the runs in directories ---
 
 
 def choose_corpus() -> str | None:
@@ -265,7 +266,7 @@ def choose_corpus() -> str | None:
 def split_run(run: str | Path | None, corpus: Sequence[str | Path]) -> tuple[Path | None, list[str | Path]]:
     """Return the run, if there is one, and the texts of a command whose RUN may be left out.
 
-    It is left out if the first argument is a file of text, ``-`` or a built-in text; else it must exist.
+    RUN is left out if the first argument is a text file, ``-`` or a built-in text; otherwise it must exist.
     """
     from elman.model.loading import hub_name, is_builtin
 
@@ -288,18 +289,18 @@ def _is_text(name: str) -> bool:
 
 
 def load_model(run: Path | None, *, quiet: bool) -> Model:
-    """Load the model of a run, or else the built-in model, which is reported on standard error unless `quiet`."""
+    """Load the model of a run, or the built-in model, which is reported on standard error unless `quiet`."""
     from elman.model.loading import load, load_builtin
 
     if run is not None:
         return load(run)
     if not quiet:
-        print("using the built-in model, as no run is given", file=sys.stderr)
+        print("using the built-in model, because no run is given", file=sys.stderr)
     return load_builtin()
 
 
 def warn_of_records(files: Iterable[RecordedFile | TextInput], field: str) -> None:
-    """Warn of files of records that are read as they are, as `elman train` does."""
+    """Warn of files of records that are read without a field, as `elman train` does."""
     from elman.runs.texts import suggest_field
 
     if hint := suggest_field([each.path for each in files], field):
@@ -307,7 +308,7 @@ def warn_of_records(files: Iterable[RecordedFile | TextInput], field: str) -> No
 
 
 def report_newlines(text: Text | JoinedText) -> bool:
-    """Report on standard error if a text that a model reads had line ends that it does not know; return whether."""
+    """Return whether a text had line ends that the model does not know, and report it on standard error."""
     from elman.text.formats import describe_newlines
 
     if text.newlines_translated:
@@ -316,7 +317,7 @@ def report_newlines(text: Text | JoinedText) -> bool:
 
 
 def reporting_newlines(text: JoinedText) -> Iterator[str]:
-    """Yield a text, and report its line ends as soon as there are some that the model does not know."""
+    """Yield a text, and report line ends that the model does not know when the first one is read."""
     is_reported = False
     for chunk in text:
         is_reported = is_reported or report_newlines(text)
@@ -324,7 +325,7 @@ def reporting_newlines(text: JoinedText) -> Iterator[str]:
 
 
 def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
-    """Read the runs in directories by `read`, which is passed their unique names; warn of those that cannot be read."""
+    """Read the runs in directories by `read`, which gets their unique names; warn of runs that cannot be read."""
     from elman.training.saved_runs import find_runs
 
     if not paths:

@@ -1,4 +1,4 @@
-"""Text in the terminal with the surprisal of its characters: as background or, without colours, as a row of digits."""
+"""Text in the terminal with the surprisal of its characters as background or, without colours, as a row of digits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import groupby
 
 COLORS = ((8, 203), (6, 209), (4, 215), (2, 229))
-"""Bits from which a character has a background, and the number of that in the palette of 256 colours."""
+"""Bits from which a character has a background, and the background's number in the palette of 256 colours."""
 
 
 def shows_colors() -> bool:
@@ -17,7 +17,7 @@ def shows_colors() -> bool:
 
 
 def color_text(text: str, bits: Iterable[float]) -> str:
-    """Return a text whose characters, and the line feed after it where there is a number for it, have backgrounds.
+    """Return a text whose characters, and the line feed after it if it has a number of bits, have backgrounds.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def color_text(text: str, bits: Iterable[float]) -> str:
 
 
 def number_text(text: str, bits: Iterable[float]) -> str:
-    """Return a text, and below it a row of whole bits, 9 for more, where a character has at least 2.
+    """Return a text and, below its characters of at least 2 bits, a row of whole bits, 9 for more.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def number_text(text: str, bits: Iterable[float]) -> str:
     it!
      29
     """
-    from rich.cells import cell_len  # of wide characters, 2
+    from rich.cells import cell_len  # wide characters have a width of 2
 
     digits = (f"{min(9, int(n))}" if n >= COLORS[-1][0] else " " for n in bits)
     row = "".join(digit.ljust(cell_len(c))[: cell_len(c)] for c, digit in zip(f"{text}↵", digits, strict=False))

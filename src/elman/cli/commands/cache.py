@@ -11,7 +11,7 @@ from elman.cli.parameters import Flag, Json
 from elman.plugins import Registry
 
 WARM_PRESETS = ("reference", "quick", "minute")
-"""The presets whose kernels are compiled ahead; those of the others are among them."""
+"""The presets whose kernels are compiled ahead; the other presets use the same kernels."""
 KERNELS = Registry[Any]("elman.kernels")  # functions of a model and a text that compile the kernels of applications
 
 
@@ -50,7 +50,7 @@ def cache(*, warm: Flag = False, clear: Flag = False, as_json: Json = False) -> 
 
 
 def _compile_kernels() -> None:
-    """Compile kernels by using them on a text of random words, for a moment."""
+    """Compile kernels by using them briefly on a text of random words."""
     import numpy as np
 
     import elman
@@ -65,6 +65,6 @@ def _compile_kernels() -> None:
 
 
 def _size(path: Path) -> int:
-    """Return the size of a file, or of the files in a directory, in bytes; a link has none."""
+    """Return the size of a file, or of the files in a directory, in bytes; the size of a link is 0."""
     files = [] if path.is_symlink() else [path] if path.is_file() else path.rglob("*")
     return sum(file.lstat().st_size for file in files if file.is_file())

@@ -63,12 +63,12 @@ def evaluate(
     if adapt is not None and window is not None:
         raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
     path, texts = split_run(run, corpus)
-    sources = require_corpus(texts)  # before the built-in model is reported
+    sources = require_corpus(texts)  # checked before the use of the built-in model is reported
     model = load_model(path, quiet=as_json)
     if adapt is not None:
         check_adapt(model.parameters, adapt)
     score_chunks = ADAPTATIONS[adapt].score_chunks if adapt else None
-    # A code length depends on which characters are unknown, so that none is replaced by the unknown symbol.
+    # A code length depends on the unknown characters, so the unknown symbol does not replace them.
     keeps_unknown = score_chunks is not None and model.alphabet.has_unknown
     alphabet = Alphabet(model.alphabet.characters) if keeps_unknown else model.alphabet
     reading: dict[str, Any] = {"encoding": encoding, "field": field, "lines": model.is_of_lines}

@@ -61,7 +61,7 @@ def _format_parameter() -> Parameter:
     # Derived from the registry of formats when the command is parsed: the registry requires NumPy.
     from elman.formats import format_help
 
-    return Parameter(help=f"{format_help()} By default that of the suffix of OUT.")
+    return Parameter(help=f"{format_help()} By default the format of OUT's suffix.")
 
 
 def _file_parameter() -> Parameter:

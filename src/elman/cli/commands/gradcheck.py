@@ -53,7 +53,7 @@ def gradcheck(
     lines
         Reset the state at every line feed, as train --lines does.
     full
-        Check every weight, not 256 random ones of each array.
+        Check every weight, instead of 256 random weights of each array.
     zero_state
         Start from a hidden state of zeros, as the course report did.
     seed

@@ -1,4 +1,4 @@
-"""``elman runs``, its commands that remove runs and compare their settings, and ``elman plot``."""
+"""``elman runs`` with its commands that remove runs and compare their settings, and ``elman plot``."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def plot(
     runs
         Run directories, or directories that contain some.
     smooth
-        Plot the smooth loss, also in nats per window, in place of the train loss.
+        Plot the smooth loss, also in nats per window, instead of the train loss.
     by
         Unit of the horizontal axis: updates, epochs, characters read, or seconds spent on updates.
     out

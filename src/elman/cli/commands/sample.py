@@ -1,4 +1,4 @@
-"""``elman sample``: what it generates, and how it is printed: as text while it is sampled, or as JSON."""
+"""``elman sample``: generating texts and printing them, as text while they are sampled, or as JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # Cyclopts would split the value of an environment variable at spaces.
 STOP = Parameter(allow_leading_hyphen=True, negative="", env_var_split=lambda _, value, delimiter=None: [value])
-MAX_PROMPT = 10_000_000  # characters of a prompt in a file
+MAX_PROMPT = 10_000_000  # maximum characters of a prompt in a file
 _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 
 
@@ -109,7 +109,7 @@ def sample(
     named = [(names[run], models[run]) for run in runs] or [(BUILTIN, models[None])]
     limits = LineLimits.take(sampling)
     generation = Generation(named, length, count, beam, limits, stop or [], {"adapt": adapt} | sampling)
-    # Carriage returns are read as they are if every model knows them.
+    # Carriage returns are kept if every model knows them.
     alphabet = min((model.alphabet for _, model in named), key=lambda each: "\r" in each.characters)
     report_copying = None if copied_from is None else _prepare_copying(copied_from, encoding, alphabet)
 
@@ -124,7 +124,7 @@ def sample(
     if (file := "-" if prompt == "-" else prompt_file) is not None:
         prompt = _read_prompt(file, encoding, alphabet)
         if prompt_file is None or any(model.is_of_lines for _, model in named):
-            prompt = prompt.removesuffix("\n")  # which `echo` adds: it would end the line that is to be continued
+            prompt = prompt.removesuffix("\n")  # `echo` adds a line feed, which would end the line to continue
     begun = iter(()) if interactive else generation.begin(prompt or "", seed)
     if drawn and sampling.get("temperature") != 0 and not (quiet or as_json):
         print(f"seed: {seed} (repeat with --seed {seed})", file=sys.stderr)
@@ -138,7 +138,7 @@ def sample(
 def _check_sources(
     prompt: str | None, prompt_file: str | Path | None, interactive: bool, copied_from: str | Path | None
 ) -> None:
-    """Check that there is one source of prompts, and that standard input is read for one purpose only."""
+    """Check that there is only one source of prompts, and that standard input is read for only one purpose."""
     options = {"--prompt": prompt, "--prompt-file": prompt_file, "--interactive": "-" if interactive else None}
     sources = [name for name, value in options.items() if value is not None]
     if len(sources) > 1:
@@ -162,9 +162,9 @@ def _read_prompt(file: str | Path, encoding: str, alphabet: Alphabet) -> str:
 class Sample:
     """A text that is being generated."""
 
-    name: str  # the run of the model, as the command line names it
+    name: str  # the run of the model, as named on the command line
     model: Model
-    header: str  # what distinguishes it from the other samples of the command; empty if there are none
+    header: str  # distinguishes it from the command's other samples; empty if there are none
     seed: int | None
     prompt: str
     length: int  # the maximum
@@ -172,7 +172,7 @@ class Sample:
 
     def in_training_text(self, text: str) -> bool | None:
         """Return whether a model of independent lines was trained on the last line; None if that is not known."""
-        # The hashes are of lines without masks, and a text that was cut is no line.
+        # The hashes are of unmasked lines, and a text that was cut off is not a line.
         if self.model.line_hashes is None or self.model.masker is not None or len(text) >= self.length:
             return None
         return self.model.in_training_text((self.prompt + text).rpartition("\n")[2])
@@ -191,7 +191,7 @@ class Generation:
     options: dict[str, Any]
 
     def begin(self, prompt: str, seed: int | None) -> Iterator[Sample]:
-        """Return the samples of a prompt: those of the first model, those of the next. Errors in it are raised now."""
+        """Return the samples of a prompt, model by model; errors in the prompt are raised now."""
         begun, several = [], len(self.models) > 1
         for name, model in self.models:
             text = interpret_escapes(prompt, model.alphabet)
@@ -227,14 +227,14 @@ class Generation:
 
 
 def interpret_escapes(text: str, alphabet: Alphabet) -> str:
-    r"""Return a text with escapes as ``\n`` replaced, unless the alphabet has the backslash, which then stays one."""
+    r"""Return a text with escapes such as ``\n`` replaced; if the alphabet has the backslash, the text is unchanged."""
     if "\\" in alphabet.characters:
         return text
     return re.sub(r"\\[nrt]", lambda match: _ESCAPES[match[0]], text)
 
 
 def print_text(sample: Sample, echo: bool) -> str:
-    """Print a sample while it is generated, below its header and, if `echo`, after its prompt; return it."""
+    """Print a sample while it is generated, below its header and, if `echo`, after its prompt; return its text."""
     from elman.text import visible
 
     show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
@@ -249,9 +249,9 @@ def print_text(sample: Sample, echo: bool) -> str:
 
 
 def print_json(sample: Sample) -> str:
-    """Print a complete sample as one line of JSON; return it."""
+    """Print a complete sample as one line of JSON; return its text."""
     text = "".join(sample.chunks)
-    # Only a stop sequence, or the end of an independent line, makes a text shorter than its length.
+    # A text is shorter than its maximum length only if a stop sequence or the end of an independent line ended it.
     reason, known = "stop" if len(text) < sample.length else "length", sample.in_training_text(text)
     row = {"model": sample.name, "seed": sample.seed, "prompt": sample.prompt, "text": text, "finish_reason": reason}
     row |= {} if known is None else {"in_training_text": known}
@@ -260,7 +260,7 @@ def print_json(sample: Sample) -> str:
 
 
 def _sample_lines(generation: Generation, seed: int | None, show: Callable[[Sample], None]) -> None:
-    """Print the samples of every line that is entered; the seeds continue from prompt to prompt.
+    """Print the samples for every line that is entered; the seeds continue from prompt to prompt.
 
     In a terminal an invalid prompt is reported, and Ctrl-C ends the text that is being printed.
     """
@@ -287,11 +287,11 @@ def is_terminal() -> bool:
 
 
 def read_lines() -> Iterator[str]:
-    """Yield the lines that are entered in the terminal, or those of standard input, each without its end."""
+    """Yield the lines that are entered in the terminal, or the lines of standard input, without their ends."""
     from elman.text import open_standard_input
 
     if is_terminal():
-        with suppress(ImportError):  # there is none on Windows, where the console itself edits lines
+        with suppress(ImportError):  # Windows has no readline: its console edits lines
             import readline  # noqa: F401 (its import lets `input` edit lines and recall them)
         with suppress(EOFError):  # Ctrl-D
             while True:
@@ -306,7 +306,7 @@ def read_lines() -> Iterator[str]:
 
 
 def _prepare_copying(copied_from: str | Path, encoding: str, alphabet: Alphabet) -> Callable[[str], None]:
-    """Return a function that reports how much of a sample occurs in a text, which is read now."""
+    """Read a text; return a function that reports how much of a sample occurs in it."""
     from elman.text import read_corpus
     from elman.text.copying import RUN, measure_copying
 

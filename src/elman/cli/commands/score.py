@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 COLUMNS = ("chars", "nats_per_char", "worst_column", "worst_char", "worst_nats", "unknown", "text")
-"""The columns, which are the keys of a JSON object, after the line, its score, whether it is above the limit, and which
-run fits it best."""
-MOSTLY = 0.5  # fraction of the scored lines that are training lines above which a warning is printed
-CHECKED_LINES = 1000  # lines of a pipe after which it is printed; of a shorter text, at its end
+"""The columns, which are also the keys of a JSON object, after the columns for the line's number, its score, whether it
+is above the limit, and the run that fits it best."""
+MOSTLY = 0.5  # a warning is printed if a larger fraction of the scored lines are training lines
+CHECKED_LINES = 1000  # it is printed after so many lines, or at the end of a shorter text
 
 
 def parse_threshold(hint: Any, tokens: Sequence[Token]) -> str:
@@ -81,8 +81,8 @@ def score(
     carry_state
         Carry the hidden state from line to line (slower).
     against
-        Another run, or a directory of runs; repeatable. Column run names the one that predicts a line best, by the mean
-        over its characters, and column margin by how many nats per character.
+        Another run, or a directory of runs; repeatable. Column run names the run that predicts a line best, by the mean
+        over its characters, and column margin says by how many nats per character.
     as_json
         Print one JSON object per line of text.
     """
@@ -110,7 +110,7 @@ def score(
         scored = (line for block in blocks for line in block if line.chars)
         blocks = iter([heapq.nsmallest(top, scored, key=lambda line: (-aggregate(line), line.number))])
     is_above = False
-    for n, lines in enumerate(chain([next(blocks, [])], blocks)):  # an error in the first comes before the header
+    for n, lines in enumerate(chain([next(blocks, [])], blocks)):  # raises errors before the header
         fits: Iterable[dict[str, Any]] = repeat({}) if compare is None else compare(lines)
         rows = [describe_line(line, aggregate, limit, **fit) for line, fit in zip(lines, fits, strict=False)]
         is_above = is_above or any(row.get("above") for row in rows)
@@ -144,14 +144,14 @@ def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterat
 
 
 def prepare_comparison(runs: Sequence[Path]) -> Callable[[list[Line]], Iterator[dict[str, Any]]]:
-    """Return a function that names the run which predicts each line best, and its margin over the next."""
+    """Return a function that names the run that predicts each line best, and its margin over the second-best."""
     from elman.cli.parameters import read_runs
     from elman.model.loading import load
     from elman.model.score_lines import BlockScorer
 
     scorers = dict(read_runs(runs, lambda path, name: (name, BlockScorer(load(path), carry_state=False))))
     if len(scorers) < 2:
-        raise ElmanError(f"--against must name another run than {quote(runs[0])}")
+        raise ElmanError(f"--against must name a run different from {quote(runs[0])}")
 
     def compare(lines: list[Line]) -> Iterator[dict[str, Any]]:
         texts = [line.text for line in lines]

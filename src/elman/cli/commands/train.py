@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from elman.training.run import Run
 
 DASHBOARD = Group("Dashboard", sort_key=4)
-DASHBOARDS = Registry[Any]("elman.dashboards")  # what ``--live`` opens
+DASHBOARDS = Registry[Any]("elman.dashboards")  # dashboards that ``--live`` opens
 
 
 @join_descriptions
@@ -57,7 +57,7 @@ def train(
 ) -> int:
     """Train a character-level RNN on a text and save it to a run directory.
 
-    Without CORPUS, the text is piped standard input, or with --resume that of the run.
+    Without CORPUS, the text is piped standard input or, with --resume, the text of the run.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def train(
 def _train(
     display: TrainingDisplay, live: tuple[int, list[Path]] | None, source: Any, *, out: Path, **arguments: Any
 ) -> Run:
-    """Train with the display and, on a port and with other runs, the dashboard; the time budget is the command's."""
+    """Train with the display and, with `live`, its port and other runs, the dashboard, in the time of the command."""
     from elman import train
     from elman.training.callbacks import CallbackList, TrainingCallback
     from elman.training.limits import STOPWATCH, Stopwatch
@@ -122,7 +122,7 @@ def _train(
                 raise ElmanError("--live requires the dashboard, which is not installed (elman.apps.dashboard)")
             live_run, more = stack.enter_context(DASHBOARDS["live"](out.resolve().name, *live))
             callbacks += more
-        with display:  # it ends before the browsers fetch the last data, when there is nothing left to stop and save
+        with display:  # it ends before the browsers fetch the last data: by then, nothing is left to stop
             run = train(source, out=out, progress=False, callback=CallbackList(*callbacks), **arguments)
         if live_run is not None:
             live_run.finish(run)
@@ -137,12 +137,12 @@ def _show(run: Run, out: Path, source: Any, *, as_json: bool, quiet: bool) -> No
         print(json.dumps(run.results()))
     elif not run.was_finished:
         show_results(run, out, [source] if isinstance(source, str) else source or [], quiet=quiet)
-    elif quiet:  # otherwise the display has said so
+    elif quiet:  # otherwise the display has printed it
         print(run.advice, file=sys.stderr)
 
 
 def _start_like(like: Path, settings: dict[str, Any], preset: str | None, resume: bool) -> dict[str, Any]:
-    """Return the arguments that start from the settings of another run, and from its preset where that is known."""
+    """Return the arguments that start from the settings of another run, and from its preset if that is known."""
     from elman.config import config_like, replace_settings
     from elman.runs.directory import RunDirectory
 
