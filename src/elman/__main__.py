@@ -7,13 +7,13 @@ import sys
 import time
 from contextlib import suppress
 
-TYPE_CHECKING = False  # as in `typing`, which takes a while to import
+TYPE_CHECKING = False  # instead of `typing`, whose import is slow
 if TYPE_CHECKING:
     from types import FrameType
 
 
 GC_THRESHOLD = 10_000
-"""Containers allocated, less those freed, before Python looks for cycles. Imports allocate many, which stay in use."""
+"""Containers allocated, minus freed ones, before Python looks for cycles. Imports allocate many, which stay in use."""
 
 STOPPED = (129, 130, 143)
 """Exit codes of a command that a signal has stopped."""
@@ -21,10 +21,10 @@ STOPPED = (129, 130, 143)
 
 def main() -> None:
     """Run the command line; Ctrl-C ends it without a traceback, even while modules are still being imported."""
-    started = time.monotonic() - time.process_time()  # the interpreter has waited for nothing so far
+    started = time.monotonic() - time.process_time()  # so far, the interpreter has used the processor without waiting
     gc.set_threshold(GC_THRESHOLD)
     stopped = list[int]()
-    atexit.register(_end, stopped)  # the first to be registered is the last to be called
+    atexit.register(_end, stopped)  # the function registered first is called last
     try:
         import signal
 
@@ -44,12 +44,12 @@ def main() -> None:
 def _end(stopped: "list[int]") -> None:
     """End the process.
 
-    Of one that a signal has stopped, a thread may still compile a kernel: LLVM would crash when Python clears up.
+    If a signal has stopped it, a thread may still compile a kernel: LLVM would crash when Python cleans up.
     """
-    gc.freeze()  # Python would look for cycles several times while it ends
+    gc.freeze()  # otherwise Python looks for cycles several times at exit
     for code in stopped:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(AttributeError, OSError, ValueError):  # it is closed
+            with suppress(AttributeError, OSError, ValueError):  # the stream is closed
                 stream.flush()
         os._exit(code)
 

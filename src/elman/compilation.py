@@ -1,4 +1,4 @@
-"""The time that this process spends on the compilation of kernels, and who is told that it begins."""
+"""The time that this process spends on the compilation of kernels, and callbacks for its beginning."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Compilation:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.watchers: list[Callable[[], object]] = []
-        """Called when one begins."""
+        """Functions that are called when a compilation begins."""
         self.finish: Callable[[], None] = lambda: None
-        """What `elman.jit.parallel` does after it has started other processes."""
+        """Waits for other processes that compile; `elman.jit.parallel` sets it when it has started them."""
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Notify the watchers, and measure the time of the block; it is within no other such block."""
+        """Notify the watchers, and measure the time of the block; such blocks must not be nested."""
         started = time.monotonic()
         for watch in self.watchers:
             watch()
@@ -40,13 +40,13 @@ def compile_seconds() -> float:
 
 
 def finish_compiling() -> None:
-    """Wait for what other processes compile, if there are any."""
+    """Wait for other processes that compile kernels, if there are any."""
     COMPILATION.finish()
 
 
 @contextmanager
 def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
-    """Call a function once, before the first kernel in the block is compiled; never if none is."""
+    """Call a function once, before the first kernel in the block is compiled; never if no kernel is compiled."""
     announced = False
 
     def announce() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _option(default: Any, help: str | Callable[[], str], choices: Collection[str] = (), **limits: float) -> Any:
-    """Return a field with its help, its range and, from a registry, its choices; `below` and `above` are exclusive."""
+    """Return a field with its help, its limits and the choices of a registry; `below` and `above` are exclusive."""
     return field(default=default, metadata={"help": help, "choices": choices, "limits": limits})
 
 
@@ -38,19 +38,19 @@ def _fraction(default: float, help: str | Callable[[], str], example: float) -> 
     return _option(default, help, minimum=0, below=1, example=example)
 
 
-MAX_SECONDS = 1_000_000_000  # 30 years; the characters that follow from it are below `MAX_INT`
-MAX_SIZE = 1_000_000_000  # of a table in MB
+MAX_SECONDS = 1_000_000_000  # 30 years; the number of characters that follows from it is below `MAX_INT`
+MAX_SIZE = 1_000_000_000  # maximum size of a table in MB
 MAX_STD = 3.4e38  # the largest float32
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of a run. The defaults are those of the reference experiment, preset ``reference``.
+    """The settings of a run. The defaults are the settings of the reference experiment, preset ``reference``.
 
     Raises
     ------
     ElmanError
-        If a setting is out of its range, or is incompatible with another.
+        If a setting is out of its range or incompatible with another setting.
 
     Examples
     --------
@@ -167,9 +167,7 @@ class Config:
         "Parts of lines to replace by one symbol each, in training and scoring: timestamps, uuids, ips, paths,"
         " hex, numbers (comma-separated), or all. Requires {lines:True}.",
     )
-    mask_regex: str = _option(
-        "", r"Regular expression whose matches are replaced as those of {mask}, such as 'job-\d+'."
-    )
+    mask_regex: str = _option("", r"Regular expression whose matches are replaced, as by {mask}, such as 'job-\d+'.")
     encoding: str = _option("utf-8", "Encoding of the text.")
     keep_crlf: bool = _option(False, r"Keep carriage returns; by default, \r\n and \r are read as \n.")
     field: str = _option("", "Field to read: a key of JSON Lines (.jsonl, .ndjson) or a column of CSV or TSV.")
@@ -216,7 +214,7 @@ class Config:
 
     @property
     def is_counts_only(self) -> bool:
-        """Whether the model is its n-gram counts, without a network: nothing is trained."""
+        """Whether the model consists of n-gram counts, without a network: nothing is trained."""
         return not self.hidden_size
 
     @property
@@ -226,8 +224,8 @@ class Config:
 
     @checks_types
     def architecture(self, alphabet: Alphabet) -> Architecture:
-        """Return the architecture of a network with these settings for an alphabet."""
-        from elman.network.parameters import Architecture  # imports NumPy, which the help of a command does not need
+        """Return the architecture of a network with these settings and an alphabet."""
+        from elman.network.parameters import Architecture  # imports NumPy, which a command's help does not need
 
         context_length = max(0, self.ngram_order - 1)
         net = Architecture(len(alphabet), self.hidden_size, self.cell, self.layers, context_length)
@@ -235,7 +233,7 @@ class Config:
 
     @property
     def validation_fraction(self) -> float:
-        """The fraction of the text that is held out; 0 if nothing is, or the validation set is a file."""
+        """The fraction of the text that is held out; 0 if nothing is held out or the validation set is a file."""
         return 0.0 if isinstance(self.validation, str) else self.validation
 
     @property
@@ -244,12 +242,12 @@ class Config:
         return self.validation if isinstance(self.validation, str) else ""
 
     def without_paths(self) -> dict[str, Any]:
-        """Return the settings as they are passed on to others: of the validation file, only its name."""
+        """Return the settings for other people: only the name of the validation file, without its path."""
         return asdict(self) | {"validation": os.path.basename(self.validation_file) or self.validation}  # noqa: PTH119
 
     @property
     def masker(self) -> Masker | None:
-        """What replaces the volatile parts of lines; None if nothing does."""
+        """The masker of the volatile parts of lines; None if nothing is masked."""
         if not self.mask and not self.mask_regex:
             return None
         from elman.text.masks import Masker
@@ -275,7 +273,7 @@ def choices_of(name: str) -> tuple[str, ...]:
 
 
 def _find_choices(name: str) -> Collection[str]:
-    """Return the choices, of which a registry finds a name of the core without a search for others."""
+    """Return the choices; a registry finds a name of the core without a search for installed packages."""
     hint, choices = list_types()[name], Config.__dataclass_fields__[name].metadata["choices"]
     return get_args(hint) if get_origin(hint) is Literal else choices
 
@@ -287,11 +285,11 @@ _LIMITS: dict[str, tuple[Callable[[float, float], bool], str]] = {
     "maximum": (operator.le, "at most {maximum}"),
     "below": (operator.lt, "less than {below}, such as {example}"),
 }
-"""Limit of a number -> what must hold between them, and how an error says so."""
+"""Limit of a number -> the condition of the number and the limit, and the words for it in an error."""
 
 
 def check_setting(name: str, value: Any) -> Any:
-    """Return a value of a setting as it is stored, once its type and its range are checked; see `normalize`."""
+    """Check the type and the range of a setting; return its value as it is stored, see `normalize`."""
     value = normalize(name, value)
     hint, choices = list_types()[name], _find_choices(name)
     limits = Config.__dataclass_fields__[name].metadata["limits"]
@@ -303,7 +301,7 @@ def check_setting(name: str, value: Any) -> Any:
         types = " or ".join(map(_TYPE_NAMES.__getitem__, allowed))
         raise ElmanError(f"{option[name]} must be {types} (got {quote(value)})")
     requirement = ""
-    if choices != ():  # whether a registry is empty would take a search for the entries of other packages
+    if choices != ():  # a test whether a registry is empty would search for the entries of other packages
         requirement = "" if isinstance(value, str) and value in choices else f"one of {', '.join(choices)}"
     elif isinstance(value, float) and not isfinite(value):
         requirement = "a finite number"
@@ -322,19 +320,19 @@ def _list_alternatives(hint: Any) -> tuple[Any, ...]:
 def normalize(name: str, value: Any) -> Any:
     """Return a value of a setting as it is stored: Python's own numbers, choices in lower case, absolute paths.
 
-    An integer where a float belongs is that float.
+    An integer becomes a float in a setting of type float.
     """
-    is_number = type(value) is not bool and isinstance(value, Real)  # mypy takes no bool for a Real
+    is_number = type(value) is not bool and isinstance(value, Real)  # for mypy, a bool is not a Real
     if is_number:
         value = int(value) if isinstance(value, Integral) else value
         is_float = float in _list_alternatives(list_types()[name]) or not isinstance(value, int)
-        # A larger integer may be another one as a float, or exceed the largest float.
+        # A larger integer may change as a float, or exceed the largest float.
         return float(value) if is_float and (isinstance(value, float) or abs(value) <= MAX_INT) else value
     if name == "validation" and isinstance(value, os.PathLike):
         return make_absolute(value)
     if not isinstance(value, str) or not value:
         return value
-    # The text package imports NumPy, which the help of a command does not need.
+    # The text package imports NumPy, which a command's help does not need.
     if name == "validation":
         from elman.text.sources import locate_source
 
@@ -350,10 +348,10 @@ LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
 """Settings that say how long to train."""
 
 TEXT_SETTINGS = frozenset({"encoding", "keep_crlf", "field"})
-"""Settings that belong to the files of one text, and not to a network that is trained on another."""
+"""Settings that belong to the files of one text, and do not apply to a network trained on another text."""
 
 FOLLOW_TEXT = frozenset({"lines", "mask", "field", "min_count"})
-"""Settings that the text decides where a preset lets it, see `elman.text.kinds`, unless they are passed."""
+"""Settings that the text decides if the preset allows it and they are not passed, see `elman.text.kinds`."""
 
 ADJUSTABLE = LIMITS | {"patience", "engine", "device", "mixed_precision"}
 """Settings that may change when a run is resumed."""
@@ -373,11 +371,11 @@ def make_config(preset: str = "reference", options: Mapping[str, Any] | None = N
 
 
 def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with the options in their place.
+    """Return settings in which options replace the previous values.
 
-    A limit among the options also replaces the time and update limits, and what follows from the time limit. Another
-    optimizer has its own learning rate and betas. Settings that need a validation set or lines are left out without
-    them.
+    A limit among the options also replaces the time and update limits, and the settings that follow from the time
+    limit. A different optimizer gets its own learning rate and betas. Settings that need a validation set or lines are
+    left out without them.
     """
     options = check_settings(options)
     result, optimizer = dict(settings), options.get("optimizer")
@@ -400,10 +398,10 @@ def config_like(base: Config) -> Config:
 
 
 def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
-    """Return the settings of a resumed run; a limit among the options replaces those of time and updates."""
+    """Return the settings of a resumed run; a limit among the options replaces the time and update limits."""
     changes: dict[str, Any] = {**_NO_LIMITS} if any(options.get(name) is not None for name in LIMITS) else {}
     if options.get("engine", saved.engine) != saved.engine:
-        changes["device"] = "auto"  # that of the other engine does not apply
+        changes["device"] = "auto"  # the device of the other engine does not apply
     config = replace(saved, **{**changes, **options})
     kept = {name: getattr(saved, name) for name in options if name not in ADJUSTABLE}
     if changed := {name: value for name, value in kept.items() if getattr(config, name) != value}:
@@ -416,16 +414,16 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
 
 
 def check_settings(options: Mapping[str, Any], other_names: Sequence[str] = ()) -> dict[str, Any]:
-    """Return settings as they are stored, once their names and values are checked."""
+    """Check the names and the values of settings; return the values as they are stored."""
     check_names(options, other_names)
     return {name: check_setting(name, value) for name, value in options.items()}
 
 
 def check_names(options: Mapping[str, Any], other_names: Sequence[str] = ()) -> None:
-    """Check that options are settings; an error may suggest one of `other_names`, which the caller takes as well."""
+    """Check that options are settings; an error may suggest one of `other_names`, which the caller also accepts."""
     settings = [setting.name for setting in fields(Config)]
     for name in options:
-        if name not in settings:  # in a dictionary, it may be no string
+        if name not in settings:  # a key of a dictionary may not be a string
             near = suggest_option(str(name), [*settings, *other_names])
             hint = f"did you mean {near}?" if near else "see help(elman.train) or elman help train"
             raise ElmanError(f"unknown setting {quote(name)}; {hint}")

@@ -1,4 +1,4 @@
-"""The registry of the engines. Imports none of them, so that the command line can list them at once."""
+"""The registry of the engines. It imports no engine, so the command line can list them at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUMBA_INSTALLED = find_spec("numba") is not None
 DEFAULT_ENGINE = "numba" if NUMBA_INSTALLED else "numpy"
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Values of ``--device``; auto is cuda if there is one, or else cpu."""
+"""Values of ``--device``; auto is cuda if available, otherwise cpu."""
 
 
 @dataclass(frozen=True)
@@ -24,31 +24,31 @@ class EngineSpec:
     """An engine: an implementation of the mathematics of `elman.network`."""
 
     name: str  # the value of ``--engine``, stored in every run
-    help: str  # what it is, for the help of ``--engine``
+    help: str  # description for the help of ``--engine``
     factory: str  # the module and, after a colon, the class, imported on first use
-    cells: str = ""  # likewise, a table whose keys are the cells that it has; empty if it has all
-    steps: str = ""  # likewise, the names of the steps of optimizers
-    lacks: tuple[str, ...] = ()  # of "layers", "prior" and "lines"
-    extra: str = ""  # of the package, which it requires; empty if it is always installed
+    cells: str = ""  # module and name of a table whose keys are its cells; empty if it has all
+    steps: str = ""  # the same for the steps of optimizers
+    lacks: tuple[str, ...] = ()  # some of "layers", "prior" and "lines"
+    extra: str = ""  # the extra of this package that it requires; empty if none
     requires_numba: bool = False
     options: tuple[str, ...] = ()  # the settings that the class is constructed with
 
     @property
     def has_devices(self) -> bool:
-        """Whether it can be told the device to compute on."""
+        """Whether the engine can compute on a device of choice."""
         return "device" in self.options
 
     @property
     def is_always_installed(self) -> bool:
-        """Whether this installation certainly has it."""
+        """Whether the engine is certainly installed."""
         return not self.extra and (NUMBA_INSTALLED or not self.requires_numba)
 
     def has_cell(self, cell: str) -> bool:
-        """Return whether it has a cell; imports its table."""
+        """Return whether the engine has a cell; imports the table of cells."""
         return not self.cells or cell in resolve_name(self.cells)
 
     def has_steps(self, steps: Iterable[str]) -> bool:
-        """Return whether it has all these steps of optimizers; imports its table."""
+        """Return whether the engine has all these steps of optimizers; imports the table of steps."""
         return not self.steps or resolve_name(self.steps).keys() >= {*steps}
 
 
@@ -69,13 +69,13 @@ ENGINES = Registry[EngineSpec]("elman.engines", {spec.name: spec for spec in _CO
 
 
 def engine_help() -> str:
-    """Return the help of ``--engine``: every name and what it is."""
+    """Return the help of ``--engine``: every name and its description."""
     parts = [f"{spec.name} ({spec.help})" for spec in ENGINES.values()]
     return f"Engine: {', '.join(parts[:-1])} or {parts[-1]}."
 
 
 def inference_engine(name: str, cell: str) -> str:
-    """Return the engine for using a model that the engine `name` trained: one that this installation has."""
+    """Return an installed engine for using a model that the engine `name` trained."""
     if ENGINES[name].is_always_installed and not ENGINES[name].requires_numba:
         return name
     return DEFAULT_ENGINE if ENGINES[DEFAULT_ENGINE].has_cell(cell) else "numpy"
@@ -100,7 +100,7 @@ def require_steps(engine: str, optimizer: str, steps: Iterable[str]) -> None:
 
 
 def require_feature(engine: str, feature: str, setting: str) -> None:
-    """Check that an engine does not lack a feature, which a setting needs; raise an `ElmanError` if it does."""
+    """Check that an engine has a feature that a setting needs; raise an `ElmanError` if it does not."""
     _require(engine, setting, lambda spec: feature not in spec.lacks)
 
 

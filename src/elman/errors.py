@@ -1,8 +1,9 @@
-"""Errors that the caller can correct: what is wrong, what was given and how to correct it, in one line.
+"""Errors that the caller can correct; one line says what is wrong, what was given and how to correct it.
 
 Messages name an option by `option`, ``f"{option.learning_rate} must be …"``: a user of the command line reads
-``--learning-rate``, one of Python ``learning_rate``. A help text is for both: a template, ``"… {learning_rate} …"``,
-which `FLAGS` and `ARGUMENTS` complete. What only the command line says writes its options as they are.
+``--learning-rate``, a user of Python ``learning_rate``. A help text is for both: it is a template,
+``"… {learning_rate} …"``, which `FLAGS` or `ARGUMENTS` complete. Messages of the command line alone name options
+literally.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_ARGUMENTS = {"beam": "width", "like": "config=elman.open_run(RUN).config"}  # options that Python names otherwise
+_ARGUMENTS = {"beam": "width", "like": "config=elman.open_run(RUN).config"}  # options with another name in Python
 
 
 class _Option(str):
-    """The name of an option; a format specification is its value, ``True`` or ``False`` that of a flag."""
+    """The name of an option; a format specification is its value, ``True`` or ``False`` for a flag."""
 
     __slots__ = ()
 
@@ -37,7 +38,7 @@ class _Option(str):
 
 
 class _Options:
-    """The options, by name as attributes or keys: as flags, or as in Python."""
+    """The options, available as attributes or keys, written as flags or as in Python."""
 
     def __init__(self, are_flags: bool) -> None:
         self._are_flags = are_flags
@@ -50,7 +51,7 @@ class _Options:
 
 
 option, FLAGS, ARGUMENTS = _Options(False), _Options(True), _Options(False)
-"""The options as the caller names them, as the command line does, and as Python does.
+"""The options as the caller, the command line and Python name them.
 
 Examples
 --------
@@ -63,7 +64,7 @@ Examples
 
 @contextmanager
 def command_line(is_used: bool = True) -> Iterator[None]:
-    """Name options as the command line does while the block runs, or as Python if it is not used."""
+    """Name options as the command line does while the block runs, or as Python does if `is_used` is false."""
     before, option._are_flags = option._are_flags, is_used
     try:
         yield
@@ -87,7 +88,7 @@ class ElmanError(Exception):
 def report_system_errors(
     attempt: str, remedy: Callable[[Any], str] | str = "", errors: tuple[type[Exception], ...] = (OSError,)
 ) -> Iterator[None]:
-    """Turn an error of the system in the block into one line: ``cannot read 'a' (Permission denied)``, and a remedy."""
+    """Turn a system error in the block into one line: ``cannot read 'a' (Permission denied)``, and a remedy."""
     try:
         yield
     except errors as error:
@@ -117,18 +118,18 @@ def require_extra(extra: str) -> Iterator[None]:
         raise ElmanError(f"this requires {package}, which is not installed: pip install 'elman[{extra}]'") from None
 
 
-MAX_SHOWN = 100  # characters of a value that a message shows at most
-MAX_PATH_SHOWN = 260  # the same of a path, which must stay recognizable
+MAX_SHOWN = 100  # maximum characters of a value in a message
+MAX_PATH_SHOWN = 260  # maximum characters of a path, which must stay recognizable
 
 
 def shorten(value: object, length: int = MAX_SHOWN) -> str:
-    """Return a value that was given as a message shows it: in one line, without the middle of a long one."""
+    """Return a given value for a message: in one line, without the middle of a long value."""
     text, half = " ".join(map(str.strip, _convert(value, str).splitlines())), length // 2
     return text if len(text) <= length else f"{text[:half]}…{text[1 - half :]}"
 
 
 def quote(value: object) -> str:
-    """Return the literal of a value that was given, or of a path as a string, shortened as by `shorten`."""
+    """Return the literal of a given value, or of a path as a string, shortened by `shorten`."""
     if isinstance(value, os.PathLike):
         return shorten(repr(os.fspath(value)), MAX_PATH_SHOWN)
     return shorten(_convert(value, repr))
@@ -137,7 +138,7 @@ def quote(value: object) -> str:
 def _convert(value: object, convert: Callable[[object], str]) -> str:
     try:
         return convert(value)
-    except Exception:  # Python does not convert an integer of 5,000 digits, and someone else's object may do anything
+    except Exception:  # Python does not convert an integer of 5,000 digits, and a user's object may raise anything
         return hex(value) if isinstance(value, int) else type(value).__name__
 
 
@@ -149,12 +150,12 @@ def flag(name: str) -> str:
 # --- The arguments of functions ---
 
 MAX_INT = 2**53
-"""Maximum of an integer: up to it, every integer can be represented as a float64, and as an int64."""
+"""Maximum of an integer: every integer up to it can be represented as a float64 and as an int64."""
 MAX_SEED = 2**64 - 1
 
 
 def check_range(name: str, value: Any, minimum: int, maximum: int = MAX_INT) -> None:
-    """Reject an option that is no integer or out of its range."""
+    """Reject an option that is not an integer or out of its range."""
     check_type(name, value, "int")
     if not minimum <= value <= maximum:
         limits = f"at least {minimum}" if value < minimum else f"at most {maximum:,}"
@@ -165,9 +166,9 @@ def check_range(name: str, value: Any, minimum: int, maximum: int = MAX_INT) -> 
 def check_number(
     name: str, value: Any, requirement: str = "finite", is_met: Callable[[float], bool] = isfinite
 ) -> float:
-    """Return an option as a float, or reject one that is no number or out of its range."""
+    """Return an option as a float, or reject an option that is not a number or out of its range."""
     check_type(name, value, "float")
-    with suppress(OverflowError):  # of an integer that exceeds the largest float
+    with suppress(OverflowError):  # for an integer that exceeds the largest float
         if is_met(number := float(value)):
             return number
     raise ElmanError(f"{option[name]} must be {requirement} (got {shorten(value)})")
@@ -178,7 +179,7 @@ def _is_number(value: object, kind: type) -> bool:
 
 
 def _is_path(value: object) -> bool:
-    with suppress(ValueError):  # for a lone surrogate, which no file system has
+    with suppress(ValueError):  # for a lone surrogate, which no file system allows
         return isinstance(value, str | os.PathLike) and b"\0" not in os.fsencode(value)
     return False
 
@@ -196,11 +197,11 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "Alphabet": (lambda value: type(value).__name__ == "Alphabet", "an Alphabet"),
     "Indices": (lambda value: type(value).__name__ == "ndarray", "an array of integers"),
 }
-"""Type in an annotation -> whether a value has it, and how an error names it."""
+"""Type in an annotation -> whether a value has the type, and the name of the type in an error."""
 
 
 def check_type(name: str, value: Any, annotation: str) -> None:
-    """Reject an argument that has none of the types of its annotation, if `_TYPES` has all of them."""
+    """Reject an argument that has none of its annotation's types, if `_TYPES` has all of these types."""
     kinds = [each if each == "os.PathLike[str]" else each.partition("[")[0] for each in annotation.split(" | ")]
     kinds = [each for each in kinds if each != "str" or "os.PathLike[str]" not in kinds]
     if {*kinds} <= _TYPES.keys() and not any(_TYPES[each][0](value) for each in kinds):
@@ -209,8 +210,8 @@ def check_type(name: str, value: Any, annotation: str) -> None:
 
 
 def list_items(name: str, values: Any, kind: type = object, expected: str = "strings") -> list[Any]:
-    """Return the items of any iterable that was passed, which must be of a kind."""
-    with suppress(TypeError, ValueError):  # it is none, or a file that is closed
+    """Return the items of an iterable that was passed; all must be of one kind."""
+    with suppress(TypeError, ValueError):  # not an iterable, or a closed file
         found = [*values]
         if all(isinstance(each, kind) for each in found):
             return found
@@ -218,12 +219,12 @@ def list_items(name: str, values: Any, kind: type = object, expected: str = "str
 
 
 def list_strings(name: str, values: Any) -> list[str]:
-    """Return the strings of any iterable that was passed."""
+    """Return the strings of an iterable that was passed."""
     return list_items(name, values, str)
 
 
 def checks_types(function: Callable[P, R]) -> Callable[P, R]:
-    """Return a function that rejects arguments of other types than `check_type` knows, by the source of annotations."""
+    """Return a function that rejects arguments whose types differ from their annotations, by `check_type`."""
     names, annotations = [*signature(function).parameters], function.__annotations__
 
     @wraps(function)
@@ -236,7 +237,7 @@ def checks_types(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def join_alternatives(names: Sequence[str]) -> str:
-    """Return a list as in a sentence: a, b or c."""
+    """Return the names as in a sentence: a, b or c."""
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
@@ -246,7 +247,7 @@ def format_count(count: int, noun: str) -> str:
 
 
 def format_value(value: object) -> str:
-    """Return a value as text: a number with separators of thousands."""
+    """Return a value as text; numbers have thousands separators."""
     if isinstance(value, float):
         return f"{value:,.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,7 +1,7 @@
 """The front of a package: the names that it offers to other packages, each imported on first use.
 
-They are listed once, in the stub ``__init__.pyi`` of the package, which a type checker reads, too. So ``import elman``
-and ``elman --help`` import neither NumPy nor Numba.
+The names are listed once, in the stub ``__init__.pyi`` of the package, which type checkers also read. As a result,
+``import elman`` and ``elman --help`` import neither NumPy nor Numba.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from types import ModuleType
 
 @cache
 def list_front(package: str) -> dict[str, str]:
-    """Return name -> module of what a package offers: the lines ``from MODULE import NAME as NAME`` of its stub."""
+    """Return name -> module for the names of a package: the lines ``from MODULE import NAME as NAME`` of its stub."""
     source = import_module(package).__file__
     assert source is not None
     stub = Path(source).with_suffix(".pyi")

@@ -1,4 +1,4 @@
-"""How values look in a notebook: small HTML without scripts, in which every text is escaped."""
+"""HTML representations of values in notebooks, without scripts; every text is escaped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 from elman.errors import format_value
 
-MAX_CHARS = 1000  # characters of a text that are shown
+MAX_CHARS = 1000  # maximum characters of a text that are shown
 
 
 def render_table(title: str, rows: Mapping[str, object]) -> str:
@@ -27,7 +27,7 @@ def render_table(title: str, rows: Mapping[str, object]) -> str:
 
 
 def render_text(title: str, text: str) -> str:
-    """Return a text under a title; of a long one, the beginning."""
+    """Return a text under a title; a long text is cut after its beginning."""
     return render_figure(title, escape(text[:MAX_CHARS]), is_cut=len(text) > MAX_CHARS)
 
 

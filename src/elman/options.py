@@ -1,4 +1,4 @@
-"""Options of the command line and of Python: how a function shows those it passes on, and which name is suggested."""
+"""Options of the command line and of Python: documentation of ``**options``, and suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACEHOLDER = "OPTIONS"  # the line of a docstring that the descriptions replace
 
 
 class Option(NamedTuple):
-    """A keyword argument. `choices` are the values it may have; empty if they are not listed."""
+    """A keyword argument. `choices` are its allowed values; empty if they are not listed."""
 
     name: str
     hint: Any
@@ -28,20 +28,20 @@ class Option(NamedTuple):
     choices: tuple[str, ...] = ()
 
     def describe(self, indent: str) -> str:
-        """Return its description for a docstring."""
+        """Return the description of the option for a docstring."""
         kind = " or ".join(f'"{choice}"' for choice in self.choices) or " or ".join(_name_types(self.hint))
         lines = textwrap.wrap(self.help.format_map(ARGUMENTS), 100)
         return f"\n{indent}    ".join([f"{self.name} : {kind}, default {self.default!r}", *lines])
 
     def check(self, value: Any) -> None:
-        """Check the type of a value; raise an `ElmanError` if it is another."""
+        """Check the type of a value; raise an `ElmanError` if it is wrong."""
         check_type(self.name, value, " | ".join(_name_types(self.hint)))
 
 
 def document_options(options: Iterable[Option]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator that shows the options in place of ``**options`` and of `PLACEHOLDER`.
 
-    Type checkers read ``**options: Unpack[…]``; ``help()`` and the completion of notebooks read what this adds.
+    Type checkers read ``**options: Unpack[…]``; ``help()`` and the completion of notebooks read the added options.
     """
     options = tuple(options)
 
@@ -68,20 +68,20 @@ def _name_types(hint: Any) -> list[str]:
     return ["None" if kind is type(None) else getattr(kind, "__name__", repr(kind)) for kind in kinds]
 
 
-SIMILARITY = 0.75  # how alike two spellings must be for one to be suggested for the other
+SIMILARITY = 0.75  # similarity of two spellings from which one is suggested for the other
 
 
 @cache
 def read_synonyms() -> dict[str, str]:
-    """Return the option of each of the names in ``synonyms.toml``."""
-    import tomllib  # of use only for an unknown name
+    """Return the option for each name in ``synonyms.toml``."""
+    import tomllib  # needed only for an unknown name
 
     text = Path(__file__).with_name("synonyms.toml").read_text("utf-8")
     return {name: option for option, names in tomllib.loads(text).items() for name in names.split()}
 
 
 def suggest_option(name: str, options: Iterable[str]) -> str | None:
-    """Return the option that an unknown name most likely means, None if there is no such option.
+    """Return the option that an unknown name most likely means, or None.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Registries: the entries of one kind, those of the core and those that installed packages add.
+"""Registries: the entries of one kind, from the core and from installed packages.
 
 A package adds an entry by an entry point in the group of the registry, as the applications of Elman do::
 
@@ -26,10 +26,10 @@ Entry = TypeVar("Entry")
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """Entries by name: first those of the core, in their order, then those of installed packages.
+    """Entries by name: first the core's entries, in their order, then the entries of installed packages.
 
-    An entry of the core may be ``module:name`` of one that is imported on first use. Packages are searched only for a
-    name that the core does not have, or for all names.
+    An entry of the core may be a string, ``module:name``, which is imported on first use. Installed packages are
+    searched only for a name that the core does not have, or for all names.
     """
 
     def __init__(self, group: str, core: Mapping[str, Entry | str] | None = None) -> None:
@@ -37,7 +37,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     @cached_property
     def entry_points(self) -> dict[str, EntryPoint]:
-        """The entry points of installed packages by name; none has the name of an entry of the core."""
+        """The entry points of installed packages by name, without names of the core."""
         found = (each for each in _search().select(group=self.group) if each.name not in self.core)
         return {each.name: each for each in found if _is_there(each)}
 
@@ -50,12 +50,12 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         entry_point = self.entry_points[name]
         try:
             return entry_point.load()  # type: ignore[no-any-return]
-        except Exception as error:  # whatever a module of another package does
+        except Exception as error:  # a module of another package may raise anything
             entry = f"{quote(name)} of {self.group} cannot be loaded from {entry_point.value} ({shorten(error)})"
             raise ElmanError(f"{entry}: update or remove the package that adds it") from error
 
     def load_all(self) -> dict[str, Entry]:
-        """Return the entries that can be loaded, by name, and warn of the others: a command may need none of these."""
+        """Return the entries that can be loaded, by name, and warn of the others, which a command may not need."""
         found = dict[str, Entry]()
         for name in self:
             try:
@@ -82,7 +82,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return len(self.core) + len(self.entry_points)
 
 
-@cache  # it takes 20 milliseconds
+@cache  # the search takes 20 milliseconds
 def _search() -> Any:  # its type depends on the version of Python
     """Search the installed packages for entry points."""
     from importlib.metadata import entry_points
@@ -91,7 +91,7 @@ def _search() -> Any:  # its type depends on the version of Python
 
 
 def _is_there(entry_point: EntryPoint) -> bool:
-    """Whether the module is that of another package, or a part of Elman that has not been deleted."""
+    """Return whether the module belongs to another package, or to a part of Elman that has not been deleted."""
     package, *parts = entry_point.module.split(".")
     path = Path(__file__).parent.joinpath(*parts)
     return package != __package__ or path.is_dir() or path.with_suffix(".py").is_file()

@@ -1,6 +1,6 @@
-"""The recipe: which settings for which text, time budget and machine; and the presets, named settings to start from.
+"""The recipe chooses settings for a text, a time budget and a machine; presets are named settings to start from.
 
-Settings are plain dictionaries here, and are validated once, when `elman.Config` is made of them.
+Settings are plain dictionaries here, and are validated once, when an `elman.Config` is created from them.
 ``benchmarks/NOTES.md`` has the experiments.
 """
 
@@ -16,43 +16,43 @@ from elman.errors import ElmanError, format_count, quote
 from elman.network.optimizers import find_optimizer
 
 SHORT_BUDGET = 10.0
-"""Seconds below which one layer learns more than two."""
+"""Time budget in seconds below which one layer learns more than two."""
 DEEP_BUDGET = 120.0
-"""Seconds from which on four layers learn more than two with as many weights, or earlier if the text is read often."""
+"""Seconds from which four layers learn more than two with as many weights; fewer if the text is read often."""
 CHARS_PER_SECOND = 136_000
-"""Training throughput over the whole budget, validation and the prior included, with two layers of 256 units."""
+"""Training throughput over the whole budget, including validation and the prior, with two layers of 256 units."""
 SHORT_TEXT, VERY_SHORT_TEXT = 800_000, 100_000
-"""Characters of a training text below which it is read `EPOCHS` times at most, and below which Muon overfits."""
+"""Characters of a training text below which it is read at most `EPOCHS` times, and below which Muon overfits."""
 COUNTED_TEXT = 5_000
 """Characters of a training text below which a network that is trained together with its prior is worse than the counts
 alone: the prior joins at the end, with weights that are not trained."""
 DEEP_TEXT = 200_000
-"""Characters of a training text from which on four layers learn more than two."""
+"""Characters of a training text from which four layers learn more than two."""
 LONG_TEXT, LONG_PASSES = 1_200_000, 12
 """Characters of a training text, and passes, above which dropout is better than a high weight decay."""
 EPOCHS = 9
-"""Passes after which a short text is overfitted; a longer one is read twice as often at most."""
+"""Passes after which a short text is overfitted; a longer text is read at most twice as often."""
 PARTIAL_UNITS = 0.75
-"""Factor on the units for a text that is not read once, for which two layers learn more than four."""
+"""Factor on the units if the time is too short for one pass over the text; two layers then learn more than four."""
 EARLY_PASSES = 1.5
-"""Passes below which the prior, which has counted the whole text, starts earlier; and passes of two layers below which
-one layer learns more in less than `DEEP_BUDGET`."""
+"""Passes below which the prior, which has counted the whole text, starts earlier. Below so many passes of two layers,
+one layer also learns more in less than `DEEP_BUDGET`."""
 ONE_LAYER_UNITS, ONE_LAYER_SPEED = 256, 2.3
-"""The fewest units of that layer, and its characters per second, relative to two layers of as many units."""
+"""Minimum units of that single layer, and its characters per second relative to two layers of as many units."""
 MIN_CHARS = 20
-"""Characters of the shortest text that is trained on."""
+"""Characters of the shortest training text."""
 MAX_CHARS_PER_SECOND = 750_000
-"""Characters of a text that are used, for every second of the time budget: reading them, and counting their n-grams,
-takes about a fifth of it."""
+"""Maximum characters of a text per second of the time budget: reading them and counting their n-grams takes about a
+fifth of the budget."""
 VALIDATED_PER_SECOND, MIN_VALIDATED = 4_000, 100_000
-"""Characters that a validation reads, likewise: two or three per cent of the time. Fewer than the minimum do not take
-less, as preparing the network for inference takes a while."""
+"""Characters of a validation per second of the time budget, two or three per cent of the time; and their minimum: fewer
+characters save no time, because preparing the network for inference takes a while."""
 SLOWEST_UNITS = 192
-"""Units per layer below which fewer do not make training faster in proportion."""
+"""Units per layer below which the training time is no longer proportional to the weights."""
 LARGE_ALPHABETS, SHORTEST_WINDOW = (700, 2_400), 16
-"""Characters of an alphabet above which the output layer takes most of the time, of one layer and of several: the time
-of a character grows with their number, so that a budget has about as many updates only with shorter windows, in which a
-character says as much as several of a small alphabet."""
+"""Alphabet sizes above which the output layer uses most of the time, with one layer and with several; and the shortest
+window. The time per character grows with the alphabet, so a budget allows about as many updates only with shorter
+windows. A character of a large alphabet contains as much information as several of a small one."""
 WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
 UNLIMITED = 1_000_000
@@ -62,12 +62,12 @@ CHANGED = {
     "dropout": "dropout", "weight_decay": "weight decay", "batch_size": "batch size", "seq_length": "sequence length",
     "ngram_start": "start of the n-gram prior",
 }  # fmt: skip
-"""Settings that a notice reports where the text changes them."""
+"""Settings whose changes for the text are reported in a notice."""
 
 _COMMON: dict[str, Any] = {
     "cell": "gru", "seq_length": 64, "optimizer": "adam", "schedule": "cosine", "grad_clip": 16.0,
     "grad_clip_mode": "norm", "weight_decay": 0.0, "dropout_kind": "plain", "init": "orthogonal",
-    # A one-hot input selects a single row of U, which the recurrent product would drown if the row were small.
+    # A one-hot input selects a single row of U; if the row were small, the recurrent product would dominate.
     "init_std": 1.0,
     # These runs make a few thousand updates in all, each of many characters.
     "sample_every": 500, "metrics_every": 50, "dtype": "float32", "mixed_precision": True,
@@ -77,11 +77,11 @@ _ONE_LAYER: dict[str, Any] = {
     "layers": 1, "hidden_size": 192, "batch_size": 16, "learning_rate": 0.007, "warmup": 30, "ema_decay": 0.98,
     "ngram_order": 9, "ngram_start": 0.5,
 }  # fmt: skip
-"""The network and the training of a short budget."""
+"""The settings for a short budget."""
 
 
 def choose_text_limits(seconds: float) -> dict[str, Any]:
-    """Return how many characters of a text, and of the validation set, a time budget is enough for, by setting."""
+    """Return how many characters of a text and of the validation set fit in a time budget, by setting."""
     return {
         "max_chars": max(MIN_CHARS, round(MAX_CHARS_PER_SECOND * seconds)),
         "validation_chars": max(MIN_VALIDATED, round(VALIDATED_PER_SECOND * seconds)),
@@ -89,20 +89,20 @@ def choose_text_limits(seconds: float) -> dict[str, Any]:
 
 
 def limit_epochs(n: int) -> int:
-    """Return how often a training text of n characters is read at most."""
+    """Return the maximum number of passes over a training text of n characters."""
     return EPOCHS if n < SHORT_TEXT else 2 * EPOCHS
 
 
 def alphabet_factor(K: int, seconds: float | None) -> float:
-    """Return how many times as long a character takes with an alphabet of K characters as with a small one."""
+    """Return the time per character with an alphabet of K characters, relative to a small alphabet."""
     return 1.0 if seconds is None else max(1.0, K / LARGE_ALPHABETS[seconds >= SHORT_BUDGET])
 
 
 def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = None, K: int = 0) -> dict[str, Any]:
     """Return the best known settings for a training text of n characters and a time budget, without those `passed`.
 
-    The budget is that of the machine on which the recipes were found: one at half the speed has half of it. K is the
-    size of the alphabet, 0 for a small one.
+    The budget is for the machine on which the recipes were found: on a machine of half the speed, pass half the budget.
+    K is the size of the alphabet, 0 for a small one.
     """
     passed, factor = dict(passed or {}), alphabet_factor(K, seconds)
     seconds /= factor
@@ -121,8 +121,8 @@ def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = Non
 def _choose_layers(n: int, seconds: float, passed: Mapping[str, Any]) -> dict[str, Any]:
     layers, m, is_partial = _choose_size(n, seconds, passed)
     units = m / _units_factor(layers)
-    # About as many updates per pass for all texts. The weights of more units do not fit in the cache of a core: more
-    # rows have to share each read of them.
+    # All texts have about as many updates per pass. The weights of more units do not fit in a core's cache, so more
+    # rows have to share each read of the weights.
     batch_size = 2 ** round(min(max(3, math.log2(n / 15_000)), 6 if units < 480 else 7))
     batch_size = passed.get("batch_size", 32 if n < VERY_SHORT_TEXT else batch_size)
     passes = _estimate_passes(n, seconds * (ONE_LAYER_SPEED if layers == 1 else 1), units, batch_size, passed)
@@ -157,23 +157,23 @@ def _choose_size(n: int, seconds: float, passed: Mapping[str, Any]) -> tuple[int
 
 
 def _units_factor(layers: int) -> float:
-    """Return the factor on the units with which more than two layers have about as many weights as two."""
+    """Return the factor on the units that gives more than two layers about as many weights as two layers."""
     return math.sqrt(2 / max(layers, 2))
 
 
 def _units_of_two_layers(n: int, seconds: float) -> int:
-    """Return the units of two layers: the weights grow with the square root of the budget, and of the text."""
+    """Return the units of two layers: the weights grow with the square root of the budget and of the text's length."""
     chosen: int = 32 * round(min(8 * (seconds / 60) ** 0.27, max(8, 0.394 * n**0.5 / 32), 20))
     return max(chosen, 256) if seconds * CHARS_PER_SECOND >= EPOCHS * n else chosen
 
 
 def _is_timed(passed: Mapping[str, Any]) -> bool:
-    """Whether a time budget limits the run; updates or epochs that are passed replace that of a preset."""
+    """Return whether a time budget limits the run; passed updates or epochs replace a preset's time budget."""
     return bool(passed.get("max_seconds")) or not (passed.get("max_updates") or "epochs" in passed)
 
 
 def _estimate_passes(n: int, seconds: float, units: float, batch_size: int, passed: Mapping[str, Any]) -> float:
-    """Return how often the text will be read until the first of the limits."""
+    """Return the expected number of passes over the text until the first limit is reached."""
     updates, T = passed.get("max_updates"), passed.get("seq_length", _COMMON["seq_length"])
     by_updates = updates * batch_size * T / n if updates else math.inf
     by_time = _passes_in(seconds, n, units) if _is_timed(passed) else math.inf
@@ -181,7 +181,7 @@ def _estimate_passes(n: int, seconds: float, units: float, batch_size: int, pass
 
 
 def _passes_in(seconds: float, n: int, units: float) -> float:
-    """Return how often a text is read in a time with two layers of so many units."""
+    """Return the passes over a text of n characters in so many seconds, with two layers of so many units."""
     return seconds * CHARS_PER_SECOND * (256 / max(units, SLOWEST_UNITS)) ** 2 / n
 
 
@@ -189,9 +189,9 @@ def _passes_in(seconds: float, n: int, units: float) -> float:
 
 
 def limit_texts(settings: Mapping[str, Any], passed: Collection[str]) -> dict[str, Any]:
-    """Return how many characters of its texts a run reads, by setting, where its time budget decides; but those passed.
+    """Return the limits on a run's texts that follow from its time budget, by setting, except settings in `passed`.
 
-    They do not depend on the speed of the machine, so that the run can be repeated.
+    The limits do not depend on the speed of the machine, so that the run can be repeated.
     """
     if settings["max_seconds"] is None:
         return {}
@@ -205,10 +205,10 @@ def limit_texts(settings: Mapping[str, Any], passed: Collection[str]) -> dict[st
 def fit_to_text(
     settings: Mapping[str, Any], n: int, total: int, seconds: float | None, passed: Collection[str], K: int = 0
 ) -> dict[str, Any]:
-    """Return the settings that a text of `total` characters changes, of which it is trained on n; but those passed.
+    """Return the settings that change for a text of `total` characters, n of them for training, except those `passed`.
 
-    `seconds` is the time budget that the recipe is for, and K the size of the alphabet, see `choose_recipe`; without a
-    budget, only windows that are too large for the text are changed.
+    `seconds` is the time budget of the recipe, and K the size of the alphabet, see `choose_recipe`. Without a budget,
+    only windows that are too large for the text are changed.
     """
     changes = {} if seconds is None else choose_recipe(n, seconds, {name: settings[name] for name in passed}, K)
     if (factor := alphabet_factor(K, seconds)) > 1 and "validation_chars" not in passed:
@@ -222,7 +222,7 @@ def fit_to_text(
 def _shorten_windows(
     settings: Mapping[str, Any], n: int, held_out: int | None, passed: Collection[str]
 ) -> dict[str, int]:
-    """Return a batch size and a sequence length of which n characters, and those held out, have enough windows."""
+    """Return a batch size and a sequence length that give n characters, and the held-out ones, enough windows."""
     T, B = settings["seq_length"], settings["batch_size"]
     enough = WINDOWS if B > 1 and "batch_size" not in passed else 1
     fits = n > enough * B * T and (held_out is None or held_out > T)
@@ -238,12 +238,12 @@ def _shorten_windows(
 
 
 def round_speed(speed: float) -> float:
-    """Return the nearest power of the square root of 2, so that repeated runs mostly have the same network."""
+    """Return the nearest power of the square root of 2, so that repeated runs usually have the same network."""
     return float(2 ** (round(2 * math.log2(speed)) / 2))
 
 
 def describe_changed(settings: Mapping[str, Any], before: Mapping[str, Any], n: int, speed: float | None = None) -> str:
-    """Return which settings of a preset were changed for a training text of n characters; empty if none was."""
+    """Describe the preset's settings that changed for a training text of n characters; empty if none changed."""
     changed = [
         f"{title} {_format(settings[name])} instead of {_format(before[name])}"
         for name, title in CHANGED.items()
@@ -255,7 +255,7 @@ def describe_changed(settings: Mapping[str, Any], before: Mapping[str, Any], n: 
     if settings["epochs"] < before["epochs"]:
         changed.append(f"at most {format_count(settings['epochs'], 'epoch')}")
     budget = "" if settings["max_seconds"] is None else f" and {settings['max_seconds']:g} s"
-    machine = "" if speed is None else f", on a machine {speed:.2f} times as fast as that of the presets"
+    machine = "" if speed is None else f", on a machine {speed:.2f} times as fast as the presets' machine"
     return f"for {n:,} characters of training text{budget}{machine}: {', '.join(changed)}"
 
 
@@ -271,11 +271,11 @@ class Preset:
     """Settings to start from."""
 
     summary: str
-    """What to expect, in one line: the validation loss in nats per character and the time on two CPU cores."""
+    """What to expect: the validation loss in nats per character and the time on two CPU cores, in one line."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings that differ from the defaults of `elman.Config`."""
     budget: float | None = None
-    """Time budget in seconds, where the other settings are those of the recipe for it and the training text."""
+    """Time budget in seconds if the other settings follow from the recipe, for this budget and the training text."""
     looks: bool = True
     """Whether the text decides how it is read; the experiments read it as it is."""
 

@@ -154,7 +154,7 @@ def test_the_measured_speed_is_in_the_results_and_the_notice(monkeypatch: pytest
     monkeypatch.setattr(initialization, "measure_speed", lambda *_: 0.46)
     run = start_run(None, corpus, "minute", {"engine": "numpy"})
     assert run.results()["measured_speed"] == 0.46
-    assert any("on a machine 0.46 times as fast as that of the presets: " in notice for notice in run.notices)
+    assert any("on a machine 0.46 times as fast as the presets' machine: " in notice for notice in run.notices)
     assert round_speed(0.46) == 0.5
 
 
