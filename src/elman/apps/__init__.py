@@ -1,1 +1,1 @@
-"""Applications: each is a folder that can be deleted, and uses the core through the names of its packages."""
+"""Applications: each is a folder that can be deleted and uses only the public names of the core's packages."""

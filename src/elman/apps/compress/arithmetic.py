@@ -1,13 +1,13 @@
-"""Bit-exact arithmetic: everything that a decoder must compute exactly as the encoder did, on any machine.
+"""Bit-exact arithmetic: the computations in which a decoder must reproduce the encoder exactly, on any machine.
 
 R  rows: substreams coded in lockstep      K  alphabet size
 
 Every number is an IEEE float32, an integer or, in the n-gram model and in logarithms of ratios, a float64. +, -, *, /
-round as IEEE 754 defines, in the order written here: these kernels are compiled without fastmath, so that no product
-and sum are fused and no sum is reordered. Vector lanes hold different outputs, each with a sum of its own. e^x and tanh
-are polynomials defined here, since those of system libraries differ between machines. The interpreter
-(``NUMBA_DISABLE_JIT=1``) computes the same bits from the same source; for that every constant is float32 and every
-array has one type, since NumPy and Numba differ in how they promote mixed types.
+round as IEEE 754 defines, in the order written here: these kernels are compiled without fastmath, so no product and sum
+are fused and no sum is reordered. Vector lanes hold different outputs, each with its own sum. e^x and tanh are
+polynomials defined here, because system libraries differ between machines. The interpreter (``NUMBA_DISABLE_JIT=1``)
+computes the same bits from the same source. For this reason, every constant is float32 and every array has one type:
+NumPy and Numba promote mixed types differently.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Ints32 = NDArray[np.int32]
 FREQ_BITS = 24  # the frequencies of all symbols sum to 2^24
 ESCAPE_PROB_BITS = 20  # the probability of an escape is an integer multiple of 2^-20
 HASH_MULTIPLIER, HASH_MODULUS = 48271, 2147483647
-"""Of the multiplicative generator MINSTD, whose products fit into 64 bits."""
+"""Constants of the multiplicative generator MINSTD, whose products fit into 64 bits."""
 
 _FREQ_TOTAL = np.float32(1 << FREQ_BITS)
 _ROWS = 16  # rows of a product at a time, whose sums stay in the first- or second-level cache
@@ -89,9 +89,9 @@ def axpy(y, a, b):
 def add_matmul(y, a, B):
     """Add a B to y, shapes (R, k), (k n,) and (R, n); each output adds its k products in order.
 
-    The rows of B follow one another. Two rows by four products are computed at a time, so that what is loaded is
-    used twice, and stored once. The innermost loops index the matrices: passing their rows to a function would take
-    longer than a row of some hundred outputs.
+    The rows of B follow one another. Two rows by four products are computed at a time, so that loaded numbers are used
+    twice and results are stored once. The innermost loops index the matrices: passing their rows to a function would
+    take longer than a row of some hundred outputs.
     """
     R, k = a.shape
     n, unrolled = y.shape[1], k - k % 4
@@ -168,7 +168,7 @@ def set_freqs(o, escape_probs, was_byte, has_unknown, counts, freqs):
         for i in range(K):
             freqs[r, i] = exp(o[r, i] - largest) * _FREQ_TOTAL
         for i in range(K):
-            counts[i] = np.int64(freqs[r, i]) + 1  # so that their sum is not 0, whatever the logits are
+            counts[i] = np.int64(freqs[r, i]) + 1  # their sum is not 0, whatever the logits are
         free = np.int64((1 << FREQ_BITS) - K - 1)
         escape = (free * escape_probs[r, was_byte[r]]) >> ESCAPE_PROB_BITS
         apportion(counts, free - escape, freqs[r])

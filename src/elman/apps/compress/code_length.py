@@ -1,4 +1,4 @@
-"""The cross-entropy of a text as the length of its code: a model scored with all that the codec adapts."""
+"""The cross-entropy of a text as the length of its code: a model scored with everything that the codec adapts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def score_code_length(
 ) -> Score:
     """Score a text by the length of its code in a single substream; `read_chunks`, called twice, returns its chunks.
 
-    Every character is then predicted with everything before it; the first one after the start character, in a state
-    of zeros. The length is that of the range coder before its code is rounded up to bytes, so it includes what the
-    rounding of probabilities to integer frequencies costs. All characters are predicted, so `Score.chars` is the length
-    of the text. Characters outside the alphabet are escaped, and coded as the bytes of their UTF-8 encoding.
+    Every character is predicted from everything before it; the first character follows the start character, in a state
+    of zeros. The length is the range coder's length before its code is rounded up to bytes, so it includes the cost of
+    rounding probabilities to integer frequencies. All characters are predicted, so `Score.chars` is the length of the
+    text. Characters outside the alphabet are escaped, and coded as the bytes of their UTF-8 encoding.
     """
     N = chars = unknown = coded = 0
     for chunk in read_chunks():

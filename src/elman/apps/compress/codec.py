@@ -31,7 +31,7 @@ from elman.errors import ElmanError, check_range, option
 from elman.machine import thread_count
 from elman.model import Model, OnProgress, check_is_model, fingerprint
 
-OnBytes = Callable[[float], None]  # is called, often, with how many bytes are done
+OnBytes = Callable[[float], None]  # called often, with the number of bytes that are done
 
 
 def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) -> bytes:
@@ -40,7 +40,7 @@ def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) 
     Parameters
     ----------
     data : bytes or str
-        Any bytes; of a string, its UTF-8 bytes are compressed.
+        Any bytes; a string is compressed as its UTF-8 bytes.
     model : Model
         It does not change.
     mode : str
@@ -49,13 +49,13 @@ def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) 
     Returns
     -------
     bytes
-        The contents of a file that ``elman decompress`` reads, too.
+        The contents of a file that ``elman decompress`` also reads.
 
     Raises
     ------
     ElmanError
-        If `data` is neither bytes nor a string, `model` is no model or masks parts of lines, there is no such mode, or
-        the codec does not have the model's cell.
+        If `data` is neither bytes nor a string, `model` is not a model or masks parts of lines, the mode is unknown, or
+        the codec does not support the model's cell.
 
     Examples
     --------
@@ -80,14 +80,14 @@ def decompress(data: bytes, model: Model, *, max_output: int | None = None) -> b
     data : bytes
     model : Model
     max_output : int, optional
-        Maximum number of bytes to restore, for data from elsewhere: a small file may restore a huge one. Without it,
-        there is no limit.
+        Maximum number of bytes to restore, for untrusted data: a small file may restore a huge one. Without it, there
+        is no limit.
 
     Raises
     ------
     ElmanError
         If `data` is not a compressed file, has a newer format, was compressed by another model, or is truncated or
-        corrupted; if the original is longer than `max_output`; if `data` is not bytes, or `model` is no model.
+        corrupted; if the original is longer than `max_output`; if `data` is not bytes, or `model` is not a model.
 
     Examples
     --------
@@ -116,8 +116,8 @@ def compress_pieces(
     pieces: Iterable[bytes], model: Model, mode: ModeName, on_bytes: OnBytes = lambda count: None
 ) -> Iterator[bytes]:
     """Yield the bytes of a file, given the original in pieces of at most `container.MEMBER_SIZE` bytes."""
-    if model.masker is not None:  # what it has not read costs a byte each, and the file is larger than with xz
-        masked = "a model that reads symbols in the place of times and numbers"
+    if model.masker is not None:  # masked characters would cost a byte each: the file would be larger than with xz
+        masked = "a model that reads symbols in place of times and numbers"
         raise ElmanError(f"files cannot be compressed well with {masked}: train with {option.mask:''}")
     compress_piece, pieces = partial(compress_member, model=model, mode=find_mode(mode)), iter(pieces)
     return join_members(_count_bytes(compress_piece, chain([next(pieces, b"")], pieces), on_bytes))
@@ -192,7 +192,7 @@ def code_tokens(
     tokens: Tokens,
     on_progress: OnProgress,
 ) -> tuple[Tokens, list[bytes]]:
-    """Code N tokens: one text or, where nothing is learned, every block as a text of its own, on all cores."""
+    """Code N tokens as one text or, if nothing is learned, every block as a separate text, on all cores."""
     # An encoder passes None for the payload of each block, a decoder zeros for the tokens; both get both.
     weights, N, lock, coded = round_weights(model.parameters), len(tokens), Lock(), 0
 

@@ -154,7 +154,7 @@ def _destination(file: str, out: str | None, default: str, model: Path | None) -
 
 
 class _Source:
-    """A file, or standard input for -, and how much of it was read; what cannot be read is a one-line error."""
+    """A file, or standard input for -, and how much of it was read; a read error is reported in one line."""
 
     def __init__(self, name: str) -> None:
         from elman.text import open_standard_input
@@ -168,7 +168,7 @@ class _Source:
         return self
 
     def size(self) -> int | None:
-        """Return the size in bytes; None if it is not known, or there is nothing to do."""
+        """Return the size in bytes; None if it is unknown or 0."""
         return Path(self.name).stat().st_size or None if self.name != "-" and is_file(self.name) else None
 
     def __exit__(self, *exception: object) -> None:

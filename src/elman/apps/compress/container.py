@@ -8,9 +8,9 @@ A file is a member, or several, so that data of any length needs a bounded amoun
     …        the member
     4        0: the end
 
-A member is compressed on its own; what a mode has learned is lost between members::
+Every member is compressed separately; a mode starts each member without what it has learned::
 
-    1        101 vv mmm: magic bits, format version, code: 0 for stored, or that of a mode
+    1        101 vv mmm: magic bits, format version, code: 0 for stored, or the code of a mode
     1 to 4   N, the number of tokens, as a varint: seven bits per byte, least significant first, high bit = continued
     f        fingerprint of the model: the first bytes of its SHA-256; f = 1 if N < 256, otherwise 4
     w        CRC-32 of the original bytes: its lowest w bytes, least significant first; w = 2 if N < 256, otherwise 4
@@ -35,11 +35,11 @@ DEFAULT_MODE: ModeName = "mixture"
 
 
 class CodecMode(NamedTuple):
-    """What predicts the symbols of a file."""
+    """The mode that predicts the symbols of a file."""
 
-    code: int  # in the header of a member
-    help: str  # what it does, as in the middle of a sentence
-    mixes: bool  # whether a mixture of predictors learns, see `.mixing`; the blocks are then coded in sequence
+    code: int  # its code in the header of a member
+    help: str  # its description, for the middle of a sentence
+    mixes: bool  # whether a mixture of predictors learns, see `.mixing`; blocks are then coded in sequence
 
 
 MODES: dict[ModeName, CodecMode] = {
@@ -62,15 +62,15 @@ def mode_help() -> str:
 
 VERSION = 1
 STORED, MEMBERS = 0, 7
-"""Codes that are not those of a mode: the only payload is the original, which coding would have made longer; a file of
-several members."""
+"""Codes other than a mode's: stored data, whose only payload is the original, which coding would have made longer; and
+a file of several members."""
 MEMBER_SIZE = 1 << 24  # bytes of the original in a member, except the last
 
 _MAGIC = 0b101
 _SHORT = 256  # members of fewer tokens keep one byte of the fingerprint and two of the checksum instead of four
 _MAX_VARINT_BYTES = 4
 _LENGTH = 4
-_OVERHEAD = 64  # maximum bytes by which a member is larger than its original, which is then stored
+_OVERHEAD = 64  # maximum bytes by which a member exceeds its original, which is then stored
 _ENDS_EARLY = "it ends too early"
 _TOO_LONG = "a member is longer than any that Elman writes"
 
@@ -79,7 +79,7 @@ class Header(NamedTuple):
     """The header of a member."""
 
     mode: CodecMode | None  # None for stored data
-    N: int  # tokens; of stored data, bytes
+    N: int  # number of tokens; for stored data, of bytes
     fingerprint: bytes  # truncated digest of the model
     checksum: bytes  # truncated CRC-32 of the original
 
@@ -145,7 +145,7 @@ def join_members(members: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def split_members(file: SupportsRead[bytes]) -> Iterator[bytes]:
-    """Yield the members of a file, at least one. Those yielded before an error may be correct."""
+    """Yield the members of a file, at least one. Members yielded before an error may be correct."""
     first = file.read(1)
     if first != _first_byte(MEMBERS):
         yield first + file.read(MEMBER_SIZE + _OVERHEAD)
@@ -161,7 +161,7 @@ def split_members(file: SupportsRead[bytes]) -> Iterator[bytes]:
 
 
 def corrupt_file_error(reason: str) -> ElmanError:
-    """Return the error for a file that no encoder wrote in this form."""
+    """Return the error for a file that no encoder can have written."""
     return ElmanError(f"the compressed file is truncated or corrupted: {reason}")
 
 

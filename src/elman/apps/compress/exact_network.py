@@ -4,8 +4,8 @@ R  rows: substreams coded in lockstep   m  hidden units per layer
 K  alphabet size                        G  gate blocks of m rows: 1 for rnn, 3 for gru, 4 for lstm
 L  layers                               P  state vectors (m,): h of every layer, for lstm each followed by its s
 
-The equations are those of `elman.network`. Matrices are stored transposed, (inputs, outputs), so that the sums of all
-outputs can be vectorized, and parameters trained in float64 are rounded to float32.
+`elman.network` has the equations. Matrices are stored transposed, (inputs, outputs), so that the sums of all outputs
+can be vectorized, and parameters trained in float64 are rounded to float32.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 
 RNN, GRU, LSTM = range(3)
 CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}  # the cells that `forward` distinguishes; every other cell is refused
-OVERFLOWS = np.errstate(over="ignore", invalid="ignore")  # weights may have any size, and overflow has a defined result
+OVERFLOWS = np.errstate(over="ignore", invalid="ignore")  # weights may be of any size; overflow has a defined result
 
 
 class Weights(NamedTuple):
     """The parameters of a network in float32.
 
-    `theta` has one after the other: U, W, b and, for gru, d of every layer, then V and c. U (K, G m), above the first
-    layer (m, G m); W (m, G m), b (G m,), d (m,), V (m, K), c (K,).
+    `theta` contains, one after the other, U, W, b and, for gru, d of every layer, then V and c. U is (K, G m), above
+    the first layer (m, G m); W (m, G m), b (G m,), d (m,), V (m, K), c (K,).
     """
 
     theta: Floats
-    alpha: Floats  # (n + 1,): of the n-gram prior, by matched length; a single zero without one
+    alpha: Floats  # (n + 1,): weights of the n-gram prior, by matched length; a single zero without a prior
     net: Architecture
 
 
 class Network(NamedTuple):
-    """A network and what it has read in R rows; all but `theta` is changed in place."""
+    """A network and its states in R rows; everything except `theta` is changed in place."""
 
     theta: Floats
     cell: int
     G: int
     L: int
-    reset_at: int  # the line feed of a model of independent lines, before which the state is set to zeros; or -1
+    reset_at: int  # in a model of independent lines, the line feed, before which the state is set to zeros; or -1
     state: Floats  # (P, R, m)
     logits: Floats  # (R, K): of the next character
     next_state: Floats  # (P, R, m): workspace
@@ -105,7 +105,7 @@ def read_characters(network, x, reads):
 
 @exact_step
 def cut(theta, at, size):
-    """Return so many numbers at offset `at`, and the offset behind them."""
+    """Return numbers of the given count at offset `at`, and the offset behind them."""
     return theta[at : at + size], at + size
 
 
@@ -145,7 +145,7 @@ def set_lstm_output(a_i, a_f, a_g, a_o, before, s, h):
 
 @OVERFLOWS
 def round_weights(parameters: Parameters) -> Weights:
-    """Return parameters in float32; those beyond its range become infinite."""
+    """Return parameters in float32; numbers beyond its range become infinite."""
     net = parameters.architecture
     if net.cell not in CELLS:
         raise ElmanError(f"files cannot be compressed with cell {net.cell!r}")
@@ -157,8 +157,8 @@ def round_weights(parameters: Parameters) -> Weights:
 
 def make_network(weights: Weights, R: int) -> Network:
     """Return the network of R rows in a state of zeros."""
-    # The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line,
-    # which would cost small files bytes.
+    # The state at the end of training is not used: it encodes the last position in the training text, usually in the
+    # middle of a line, which would cost small files bytes.
     net = weights.net
     shapes = [*2 * [(net.layers * net.state_vectors, R, net.m), (R, net.K)], (2, R, net.gates * net.m)]
     arrays = (np.zeros(shape, np.float32) for shape in shapes)

@@ -1,15 +1,15 @@
-"""Match models: what followed the last characters when they occurred before.
+"""Match models predict the character that followed an earlier occurrence of the last characters.
 
 R  rows: substreams coded in lockstep          i  a position in the history
 M  match models: one per minimum length
 
 The history is the text coded so far: row r of step t is at R t + r, so the successor of a position is R further. It is
-a ring: what is oldest is overwritten.
+a ring: the oldest characters are overwritten.
 
 Every model follows an earlier occurrence of the last characters: it looks them up in a hash table and compares them
-backwards. A mismatch does not end a match: in a log or in source code a line often equals an earlier one but for a
-number or a name. It ends after `MAX_MISSES` mismatches in a row, or when there is a longer match, for which a model
-that has less than `RELIABLE_LENGTH` characters since a mismatch looks at every character.
+backwards. A mismatch does not end a match: in a log or in source code a line often equals an earlier line except for a
+number or a name. A match ends after `MAX_MISSES` mismatches in a row, or when a longer match is found. A model with
+fewer than `RELIABLE_LENGTH` characters since a mismatch looks for a longer match at every character.
 
 The constants are part of the file format.
 """
@@ -29,17 +29,17 @@ RELIABLE_LENGTH = 16
 MAX_LENGTH = 400  # length up to which a candidate is compared
 MAX_MISSES = 8
 _LATER_RANGES = (24, 32, 48, 64, 96, 128, 256, 512, 1024)
-LENGTHS = 26  # ranges of lengths that are distinguished: 0 to 15, one length each; from 16; and those that begin later
+LENGTHS = 26  # number of distinguished ranges of lengths: 0 to 15, one length each; and longer ranges from 16
 MAX_CODED = 1 << 22  # characters of the coded text that are kept
 NONE = -1
-_MAX_ENTRIES = 1 << 20  # of a hash table
+_MAX_ENTRIES = 1 << 20  # maximum entries of a hash table
 _FIRST_STEPS = 256  # steps for which there is room at first
 
 
 class Matches(NamedTuple):
-    """The match models of R rows; everything but `max_steps` is changed in place."""
+    """The match models of R rows; everything except `max_steps` is changed in place."""
 
-    max_steps: int  # for which there may be room
+    max_steps: int  # maximum number of steps
     history: Ints32
     step: Ints  # (1,): steps read
     tables: Ints32  # (MODELS, entries): positions behind a context
@@ -54,7 +54,7 @@ class Matches(NamedTuple):
 
 @exact
 def read_symbols(matches, x, reads):
-    """Read symbols x (R,) in the rows where `reads` (R,) is true, and find what follows."""
+    """Read symbols x (R,) in the rows where `reads` (R,) is true, and find matches."""
     history, tables, hashes, candidates = matches.history, matches.tables, matches.hashes, matches.candidates
     R, mask = len(x), tables.shape[1] - 1
     at = matches.step[0] * R % len(history)
@@ -108,7 +108,7 @@ def set_hashes(history, i, stride, reads, hashes):
 
 @exact_step
 def find_match(matches, z, r, i, candidate):
-    """Take a candidate for row r, whose last symbol is at position i, if it is longer than what there is."""
+    """Use a candidate for row r, whose last symbol is at position i, if it is longer than the current match."""
     pointers, lengths = matches.pointers[r], matches.lengths[r]
     if candidate >= 0 and candidate != pointers[z]:
         length = common_length(matches.history, len(matches.pointers), i, candidate)
@@ -118,7 +118,7 @@ def find_match(matches, z, r, i, candidate):
 
 @exact
 def common_length(history, stride, i, candidate):
-    """Return how many characters up to position i equal those before `candidate`, at most `MAX_LENGTH`."""
+    """Return how many characters up to position i equal the characters before `candidate`, at most `MAX_LENGTH`."""
     length, before = np.int64(0), candidate - stride
     while length < MAX_LENGTH and min(i, before) >= 0 and history[i] >= 0 and history[i] == history[before]:
         length += 1
@@ -129,7 +129,7 @@ def common_length(history, stride, i, candidate):
 
 @exact_step
 def set_predictions(matches, r):
-    """Set what row r's matches predict."""
+    """Set the predictions of row r's matches."""
     pointers, predicted, ranges = matches.pointers[r], matches.predicted[r], matches.ranges[r]
     for z in range(MODELS):
         predicted[z] = matches.history[pointers[z]] if pointers[z] >= 0 else NONE
@@ -139,7 +139,7 @@ def set_predictions(matches, r):
 
 @exact_step
 def length_range(length):
-    """Return which of `LENGTHS` ranges a length is in."""
+    """Return the number of the range, of `LENGTHS`, that contains a length."""
     n = min(length, np.int64(16))
     for start in _LATER_RANGES:
         n += length >= start
@@ -147,7 +147,7 @@ def length_range(length):
 
 
 def make_matches(R: int, steps: int) -> Matches:
-    """Return match models of R rows that have read nothing, without room for any of the `steps` they read at most."""
+    """Return match models of R rows that have read nothing, still without room for the `steps` they read at most."""
     max_steps = min(max(steps, 1), max(MAX_CODED // R, 1))
     entries = min(_MAX_ENTRIES, 1 << (2 * max_steps * R - 1).bit_length())
     pointers, predicted = (np.full((R, MODELS), NONE, np.int64) for _ in range(2))

@@ -9,17 +9,17 @@ logits, for every row with the characters x_{t-2}, x_{t-1} before the one to pre
          (w, v) = W_j + W'[x_{t-1}]
     (2)  p = softmax(o)
 
-a are the logits of the network, q is the distribution of the n-gram prior, which counts what is coded, and l_z the
-length of the match of match model z, see `.matches`. F and S are biases by context: a final correction
-of the probabilities, as secondary symbol estimation is in PAQ, but of the logits of the whole alphabet.
+a are the logits of the network, q is the distribution of the n-gram prior, which counts the coded text, and l_z is the
+length of the match of match model z, see `.matches`. F and S are biases by context: a final correction, like secondary
+symbol estimation in PAQ, but of the logits of the whole alphabet.
 
 With the gradient g_k = p_k - [k = x_t] of the loss -log p[x_t] every weight takes one step per character::
 
     (3)  W_j, W'[x_{t-1}] -= eta_w (g'a, g'log q)     M_z(l_z) -= eta_m g_match
     (4)  F[x_{t-1}] -= eta_f g     S[x_{t-2}, x_{t-1}] -= eta_s g
 
-Initially v = alpha_j, and w is slightly less than 1, since a network is too confident of a new text. Rows are processed
-in order. The rates and the initial weights are part of the file format.
+Initially v = alpha_j, and w is slightly less than 1, because a network is too confident of a new text. Rows are
+processed in order. The rates and the initial weights are part of the file format.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from elman.apps.compress.arithmetic import FREQ_BITS, Floats, Ints
 from elman.apps.compress.matches import LENGTHS, MODELS
 from elman.jit import exact, exact_step
 
-MAX_BIASES = 1 << 20  # numbers of S; of a larger alphabet, several contexts share a row
+MAX_BIASES = 1 << 20  # size of S in numbers; with a larger alphabet, several contexts share a row
 INITIAL_NETWORK_WEIGHT, INITIAL_MATCH_WEIGHT = 0.95, 0.2
-"""w and M_z before the first character; v is that of the trained model."""
+"""w and M_z before the first character; v is initialized with the trained model's alpha."""
 
 WEIGHT_RATE, MATCH_RATE, FIRST_RATE, SECOND_RATE = map(np.float32, (0.001, 0.03, 0.015, 0.05))
 """eta_w, eta_m, eta_f and eta_s of (3) and (4)."""
-NETWORK, PRIOR = range(2)  # columns of the weights: of the network, w, and of the n-gram prior, v
+NETWORK, PRIOR = range(2)  # columns of the weights: w of the network, and v of the n-gram prior
 _ONE, _UNIT = np.float32(1), np.float32(2.0**-FREQ_BITS)
 
 
@@ -123,7 +123,7 @@ def learn_biases(g, F, S):
 
 @exact
 def shift_context(mixture, x, reads):
-    """Let characters x (R,) be the last ones in the rows where `reads` (R,) is true."""
+    """Make characters x (R,) the last ones in the rows where `reads` (R,) is true."""
     before, last = mixture.before, mixture.last
     for r in range(len(x)):
         if reads[r]:

@@ -1,11 +1,11 @@
-"""What predicts the symbols of a text that is coded, and the steps of coding, which an encoder and a decoder share.
+"""The predictor of the symbols of a text, and the steps of coding, which an encoder and a decoder share.
 
 R  rows: substreams coded in lockstep      K  alphabet size; symbol K is the escape      n  context length of the prior
 
 At each step the next symbol of every row is predicted and coded; then the model learns from the characters and reads
 them. An escape, as in PPM, announces a byte that is not part of a character of the alphabet. Its probability is
-estimated adaptively, separately after a character and after an escaped byte. So a single unknown character costs little
-elsewhere, and a file of nothing but bytes costs little more than its bytes. The model does not read escaped bytes; but
+estimated adaptively, separately after a character and after an escaped byte. A single unknown character therefore costs
+little elsewhere, and a file of only bytes costs little more than its bytes. The model does not read escaped bytes; but
 if the alphabet has an unknown symbol, it reads that symbol at the first byte of each escaped character.
 """
 
@@ -44,8 +44,8 @@ from elman.text import Alphabet
 
 BYTES = 256
 COUNT_STEP, MAX_TOTAL = 1 << 15, 1 << 24
-"""What a byte's count increases by at each occurrence, and the total above which all counts are halved."""
-ESCAPE_RATE_SHIFT = 5  # at each symbol, the probability of an escape moves 2^-5 of the way to what was observed
+"""The increase of a byte's count at each occurrence, and the total above which all counts are halved."""
+ESCAPE_RATE_SHIFT = 5  # at each symbol, the probability of an escape moves 2^-5 of the way to the observation
 MAX_TOKENS = 1 << 12  # tokens that a kernel codes at a time, about 20 ms
 _ESCAPE_AFTER_CHARACTER = 1 << ESCAPE_RATE_SHIFT
 _ESCAPE_AFTER_BYTE = 1 << (ESCAPE_PROB_BITS - 1)
@@ -53,9 +53,9 @@ _ESCAPE_AFTER_BYTE = 1 << (ESCAPE_PROB_BITS - 1)
 _INITIAL_BYTE_COUNT = 1 << 10
 _LOG_Q = -4.0  # log q of every character in a mixture without an n-gram prior
 MAX_ADDED_CONTEXTS = 1 << 23
-"""Contexts of the text coded above which all its counts are dropped, which bounds the memory as the restart of PPMd
-does."""
-ROOM = 1 << 9  # characters for which room is made at a time, and after which contexts are compared with their maximum
+"""Contexts of the coded text above which all its counts are dropped; like the restart of PPMd, this bounds the
+memory."""
+ROOM = 1 << 9  # characters for which room is made at a time; afterwards, contexts are compared with their maximum
 
 
 # --- The n-gram prior, whose log q are rounded to float32 ---
@@ -65,7 +65,7 @@ ROOM = 1 << 9  # characters for which room is made at a time, and after which co
 
 
 class NgramArrays(NamedTuple):
-    """An n-gram model and R histories; everything but `table` and `grows` is changed in place."""
+    """An n-gram model and R histories; everything except `table` and `grows` is changed in place."""
 
     table: Table
     added: Added
@@ -135,10 +135,10 @@ def _make_arrays(table: Table, added: Added, R: int, K: int) -> NgramArrays:
 
 
 class Escapes(NamedTuple):
-    """What predicts escapes and the bytes that follow them; changed in place."""
+    """The predictor of escapes and of the bytes that follow them; changed in place."""
 
     has_unknown: bool  # whether the last character of the alphabet is the unknown symbol
-    probs: Ints  # (R, 2): of an escape, see `arithmetic.set_freqs`
+    probs: Ints  # (R, 2): probabilities of an escape, see `arithmetic.set_freqs`
     was_byte: Ints  # (R,)
     byte_counts: Ints  # (R, 256)
 
@@ -158,7 +158,7 @@ class Results(NamedTuple):
 
 
 class ModelArrays(NamedTuple):
-    """The model, and what predicts escapes."""
+    """The model, and the predictor of escapes."""
 
     network: Network
     alpha: Floats  # (n + 1,)
@@ -172,9 +172,9 @@ class ModelArrays(NamedTuple):
 def code_steps(coder, model, mixture, matches, table, n):
     """Code the steps of a table (steps, R), or of its first n tokens; return how many were coded.
 
-    A decoder writes the tokens to the table. Where n is not divisible by R, the rows that have ended keep reading the
+    A decoder writes the tokens to the table. If n is not divisible by R, the rows that have ended keep reading the
     first character and code nothing. The kernel returns early when there is no room for counting. It returns -1 if no
-    encoder wrote the file.
+    encoder can have written the file.
 
     mixture, matches : a `Mixture` with `Matches`, or None, for which kernels are compiled without them
     """
@@ -208,7 +208,7 @@ def set_symbol_freqs(model, mixture, matches):
 
 @exact_step
 def code_bytes(coder, escapes, work, tokens):
-    """Set tokens (n,) to the symbols of the first rows and, after escapes, to bytes; return whether that worked."""
+    """Set tokens (n,) to the symbols of the first rows and, after escapes, to bytes; return whether that succeeded."""
     byte, K = work.byte, work.mixed.shape[1]
     for r in range(len(tokens)):
         if work.symbols[r] < K:
@@ -238,7 +238,7 @@ def count_byte(counts, byte):
 
 @exact_step
 def end_step(model, mixture, matches, tokens):
-    """Learn from the tokens of a step (R,), of which those >= K were escaped, and read its characters."""
+    """Learn from the tokens of a step (R,), and read its characters; tokens >= K were escaped."""
     escapes, prior, logits, freqs = model.escapes, model.prior, model.network.logits, model.work.freqs
     x, coded, reads, K, any_reads = model.work.x, model.work.coded, model.work.reads, logits.shape[1], False
     for r in range(len(tokens)):

@@ -2,10 +2,10 @@
 
 n  symbols to code      S  size of the alphabet of each
 
-A symbol's frequency is one more than the number passed for it: numbers below 2^24 that sum to 2^24 minus the number of
-symbols, so that every symbol can be coded. These numbers, frequencies minus one, are called `freqs` throughout the
-package. The coder is the one of the library constriction (`stream.queue.RangeEncoder`, ``Categorical`` models): both
-give the same bytes.
+A symbol's frequency is one more than the number passed for it, so that every symbol can be coded. The numbers passed
+are below 2^24 and sum to 2^24 minus the number of symbols. These numbers, frequencies minus one, are called `freqs`
+throughout the package. The coder equals the coder of the library constriction (`stream.queue.RangeEncoder`,
+``Categorical`` models): both give the same bytes.
 
 An encoder narrows an interval of numbers, at first [0, 2^64 - 1), once per symbol. When its size falls below 2^32, the
 highest 32 bits of its lower end are a finished word, which only a carry can still change, and the rest is shifted up.
@@ -26,7 +26,7 @@ from elman.errors import ElmanError
 from elman.jit import exact
 
 MAX_SIZE = np.uint64(2**64 - 1)  # the initial size of the interval
-END = -1  # what `decode` returns for a number outside all intervals, which no encoder writes
+END = -1  # `decode` returns it for a number outside all intervals, which no encoder writes
 
 _ONE, _FREQ_BITS, _TOTAL = np.uint64(1), np.uint64(FREQ_BITS), np.uint64(1 << FREQ_BITS)
 _WORD_BITS, _MIN_SIZE, _LOWER_WORD = np.uint64(32), np.uint64(1 << 32), np.uint64((1 << 32) - 1)
@@ -34,12 +34,12 @@ _FULL_WORD, _UNIT_WORD = np.uint32((1 << 32) - 1), np.uint32(1)
 _STATE_BITS = 64
 _WORD_BYTES = 4
 _LOOKAHEAD = 12
-"""Bytes that a decoder may read before they are final: the state, and a word that a carry may still change."""
+"""Bytes that a decoder may read before they are final: the state, and a word that may still change by a carry."""
 _MAX_WORDS = 1 << 62
 
 
 class CoderArrays(NamedTuple):
-    """An encoder, or a decoder that encodes again what it decodes; changed in place."""
+    """An encoder, or a decoder that encodes the decoded symbols again; changed in place."""
 
     state: NDArray[np.uint64]  # (2,): see `encode`
     words: NDArray[np.uint32]  # the finished words
@@ -49,7 +49,7 @@ class CoderArrays(NamedTuple):
 
 
 COUNT, POSITION, MAX_COUNT = range(3)
-"""Finished words; words read, -1 for an encoder; finished words at most, of what an encoder wrote."""
+"""Number of finished words; number of words read, -1 for an encoder; maximum of finished words in an encoder's code."""
 
 
 @exact
@@ -129,7 +129,7 @@ def decode(freqs, symbols, state, words, position):
 class Coder:
     """Codes symbols in either direction, so that encoding and decoding share one sequence of steps."""
 
-    # A decoder encodes again what it decodes, which shows how much of the payload has been consumed, and whether an
+    # A decoder encodes the decoded symbols again, which shows how much of the payload has been consumed, and whether an
     # encoder wrote it. Without a `payload` it encodes.
 
     def __init__(self, payload: bytes | None = None) -> None:
@@ -145,23 +145,23 @@ class Coder:
         )
 
     def reserve(self, symbols: int) -> None:
-        """Make room for so many symbols."""
+        """Make room for a number of symbols."""
         words = self.arrays.words
         if self.arrays.counters[COUNT] + symbols > len(words):
             self.arrays = self.arrays._replace(words=np.append(words, np.zeros(len(words) + symbols, np.uint32)))
 
     @property
     def nats(self) -> float:
-        """Length of the code so far, -log of the size of the interval, which a payload rounds up to bytes."""
+        """The length of the code so far, -log of the size of the interval; a payload rounds it up to bytes."""
         finished_bits = int(_WORD_BITS) * int(self.arrays.counters[COUNT]) + _STATE_BITS
         return finished_bits * math.log(2) - math.log(int(self.arrays.state[1]))
 
     def finish(self) -> bytes:
         """Return the payload: the fewest bytes that identify the interval if zeros follow.
 
-        The coder ends in an interval of numbers, any of which will do. All words before the final state are kept, even
-        trailing zeros, so that a payload is never much shorter than its content. A payload that was decoded must be
-        the same, otherwise no encoder wrote it, or it was not consumed completely.
+        The coder ends in an interval of numbers, and any of them identifies it. All words before the final state are
+        kept, even trailing zeros, so that a payload is never much shorter than its content. A decoded payload must be
+        the same; otherwise no encoder wrote it, or it was not consumed completely.
         """
         count = int(self.arrays.counters[COUNT])
         low, size = map(int, self.arrays.state)

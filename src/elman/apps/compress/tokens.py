@@ -2,13 +2,13 @@
 
 K  alphabet size         N  tokens         R  substreams
 
-A token below K is a character; token K + n is the byte n. Bytes become characters as far as they are valid UTF-8 and
-the alphabet contains the character. Everything else stays bytes; a character outside the alphabet becomes the bytes of
-its UTF-8 encoding. The unknown symbol of an alphabet, if it has one, is never used as a token.
+A token below K is a character; token K + n is the byte n. Bytes become characters if they are valid UTF-8 and the
+alphabet contains the character. All others stay bytes; a character outside the alphabet becomes the bytes of its UTF-8
+encoding. The unknown symbol of an alphabet, if it has one, is never used as a token.
 
-The tokens are divided into R substreams, each of them consecutive, and coded step by step: a step is the next token of
-each. A block is a number of steps; the substreams continue from block to block. The number of tokens and the mode
-determine this layout, so a file stores nothing else of it.
+The tokens are divided into R substreams of consecutive tokens, and coded step by step: a step is the next token of each
+substream. A block is a number of steps; the substreams continue from block to block. The number of tokens and the mode
+determine this layout, so a file does not store it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from elman.text import Alphabet, CodePointIndex, as_text, code_points
 Tokens = NDArray[np.int32]
 
 BLOCK_SIZE = 1 << 16
-"""Maximum tokens of a block: what one thread works on, and what is decoded before a false length is noticed."""
+"""Maximum tokens of a block: one thread codes a block, and a false length is noticed after one block."""
 MIN_SUBSTREAM_SIZE = 1 << 12
-"""Minimum tokens of a substream when a text has several, since each starts without any context."""
+"""Minimum tokens of a substream if a text has several, because each starts without any context."""
 MAX_SUBSTREAMS = 32
 
 _SURROGATES = "".join(map(chr, range(0xDC80, 0xDD00)))
-"""What `bytes.decode` with ``surrogateescape`` maps invalid bytes to; it produces them in no other way."""
+"""Characters to which `bytes.decode` with ``surrogateescape`` maps invalid bytes; it produces them in no other way."""
 
 
 def to_tokens(data: bytes, alphabet: Alphabet) -> Tokens:
@@ -87,7 +87,7 @@ def block_sizes(N: int, R: int) -> Iterator[int]:
 
 
 def split_evenly(n: int, count: int) -> Iterator[int]:
-    """Yield `count` sizes that sum to n; the first ones are larger by one where n is not divisible."""
+    """Yield `count` sizes that sum to n; the first ones are larger by one if n is not divisible."""
     return (n // count + (number < n % count) for number in range(count))
 
 

@@ -1,8 +1,8 @@
-"""Checks of the functions of the assignment: what each is called with, and what is compared with the solution.
+"""Checks of the functions of the assignment: their arguments, and the comparison of their results with the solution.
 
-The functions and their contracts are those of the lab (``elman course`` writes it). Every check calls a function with
-small arrays of a seed, in which no parameter and no state is zero and all sizes differ, so that a swapped axis is
-noticed. A function cannot change what it is compared with: it is given copies.
+The handout (``elman course`` writes it) describes the functions. Every check calls a function with small random arrays,
+drawn with a seed, in which no parameter and no state is zero and all sizes differ, so that a swapped axis is noticed. A
+function receives copies, so it cannot change the arrays that it is compared with.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from elman.errors import ElmanError, check_range, quote, shorten
 from elman.network import Architecture, Array, Arrays
 
 Function = Callable[..., Any]
-LARGE = 1e4  # pre-activations and logits of this size overflow in e^a and e^o
+LARGE = 1e4  # e^a and e^o overflow for pre-activations and logits of this size
 GIVEN = {
     "h": Fault("", "", (('parameters["V"] @ new', 'parameters["V"] @ (new := next(given["h"], new))'),)),
     "p": Fault("", "", (("e / e.sum()", 'next(given["p"], e / e.sum())'),)),
 }
-"""What makes the solution's forward pass take the states or probabilities that were returned: p is computed from these
-states, and the loss from these probabilities, so that a mistake is reported where it is."""
+"""Changes that make the solution's forward pass use the returned states or probabilities: p is computed from these
+states, and the loss from these probabilities, so that a mistake is reported where it was made."""
 
 
 class Window(NamedTuple):
@@ -48,7 +48,7 @@ class Window(NamedTuple):
 
 def make_window(K: int, m: int, T: int, seed: int, cell: str = "rnn", *, is_loud: bool = False) -> Window:
     """Return a window of a network without zero parameters, whose first character is not the last to predict."""
-    # In a loud one, the gradients of all arrays exceed 5, a usual clipping threshold, at one step and in sum.
+    # In a loud window, the gradients of all arrays exceed 5, a usual clipping threshold, at one step and in sum.
     if cell not in (cells := ["rnn", *SECOND]):
         raise ElmanError(f"cell must be one of {', '.join(cells)} (got {quote(cell)})")
     for name, value, least in (("K", K, 2), ("m", m, 1), ("T", T, 1)):
@@ -82,7 +82,7 @@ def guard(name: str, function: Function) -> Function:
 
 
 def _describe_error(function: Any, error: BaseException) -> str:
-    """Return the error of a function under test, its line, and the sizes that it takes from global variables."""
+    """Return the error of a function under test, its line, and the sizes that it reads from global variables."""
     function = inspect.unwrap(function)
     code, names = getattr(function, "__code__", None), getattr(function, "__globals__", {})
     text = f"raises {type(error).__name__}: {shorten(' '.join(str(error).split()), 200)}"
@@ -103,7 +103,7 @@ def _check(
     locate: Callable[[Function, str, Array, Array], str] = lambda *_: "not what the reference computes",
     **options: Any,
 ) -> CheckResult:
-    """Compare what `measure` observes of a function with what it observes of the solution, right and with mistakes."""
+    """Compare what `measure` observes of a function and of the solution, with and without mistakes."""
     if layout not in LAYOUTS:
         raise ElmanError(f"layout must be {' or '.join(LAYOUTS)} (got {quote(layout)})")
 
@@ -114,7 +114,7 @@ def _check(
         try:
             with np.errstate(all="ignore"):
                 return measure(load_solution(task, faults, cell, given=given)[task])
-        except Exception:  # two mistakes together may do anything
+        except Exception:  # two mistakes together may raise anything
             return {}
 
     others = [] if layout == "columns" else LAYOUTS["columns"]
@@ -135,7 +135,7 @@ def _check(
 
 
 def _read_arrays(task: str, result: object, names: Mapping[str, int]) -> Arrays:
-    """Return the arrays of a dict that a function returned, as far as they are there; `names` are their dimensions."""
+    """Return the arrays that exist in a dict that a function returned; `names` has their dimensions."""
     if not isinstance(result, Mapping):
         raise CallError(task, f"must return a dict with {', '.join(names)} (got {_describe_result(result)})")
     return {name: as_array(result[name], ndim, name) for name, ndim in names.items() if name in result}
@@ -149,14 +149,14 @@ DIMENSIONS = {"U": 2, "W": 2, "V": 2, "b": 1, "c": 1}
 
 
 def check_initial(initialize: Function, *, K: int = 7, m: int = 4, seed: int = 5, layout: str = "rows") -> CheckResult:
-    """Compare initial parameters with those of the reference experiment.
+    """Compare initial parameters with the reference experiment's.
 
     Parameters
     ----------
     initialize : callable
         ``initialize(K, m, seed)`` returns a dict of U (m, K), W (m, m), V (K, m), b (m,), c (K,).
     K, m, seed, layout
-        What it is called with, as of `check_forward`.
+        The arguments of the call, as in `check_forward`.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def check_initial(initialize: Function, *, K: int = 7, m: int = 4, seed: int = 5
 
 
 def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5, layout: str = "rows") -> CheckResult:
-    """Compare the windows of three texts with those of the reference.
+    """Compare the windows of three texts with the reference's windows.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5, layout: 
     T, seed : int
         The length of a window, at least 2, and the seed of the texts.
     layout : str
-        As of `check_forward`; windows are the same in every layout.
+        As in `check_forward`; windows are the same in every layout.
 
     Examples
     --------
@@ -237,23 +237,23 @@ def check_forward(
         - the probabilities, shape (T, K), one row per step.
 
         `parameters` is a dict of U (m, K), W (m, m), V (K, m), b (m,), c (K,), float64; `h0` has shape (m,); `x` and
-        `y` (T,) are the indices of the input characters and of those to predict.
+        `y` (T,) are the indices of the input characters and of the characters to predict.
     cell : {"rnn", "gru", "lstm"}
         The parameters of a GRU and an LSTM have the blocks of `elman.network.cells`; a state of an LSTM is h and then
         s, 2 m numbers.
     K, m, T : int
-        Alphabet size, hidden units, sequence length of the window that it is called with.
+        Alphabet size, hidden units and sequence length of the window that is passed.
     seed : int
         Seed of the weights and the window.
     layout : {"rows", "columns"}
         Whether steps are rows or, as in KTH's course DD2424, columns: h (m, T + 1), p (K, T), b and h0 (m, 1),
         c (K, 1).
-        A function that takes one-hot vectors for x and y, (T, K) or (K, T), is given these.
+        A function that expects one-hot vectors for x and y, (T, K) or (K, T), receives these.
 
     Returns
     -------
     CheckResult
-        With the errors of ``h``, ``p`` and ``loss``.
+        The errors of ``h``, ``p`` and ``loss``.
 
     Examples
     --------
@@ -327,8 +327,9 @@ def check_backward(
 ) -> CheckResult:
     """Compare a backward pass with the reference, and say which term is wrong.
 
-    It is called with the results of the reference's forward pass, twice: the second window has gradients above any
-    usual clipping threshold. Clipping is a part of the update: `backward` returns gradients that are not clipped.
+    The function is called twice, with the results of the reference's forward pass; the second window has gradients
+    above any usual clipping threshold. Clipping is a part of the update: `backward` returns gradients that are not
+    clipped.
 
     Parameters
     ----------
@@ -336,7 +337,7 @@ def check_backward(
         ``backward(parameters, x, y, h, p)`` returns the gradients, a dict with the names and shapes of `parameters`;
         vectors may be columns, as in (m, 1). With a key ``h0``, the gradient of the initial state is compared, too.
     cell, K, m, T, seed, layout
-        As of `check_forward`, whose arguments and results it has.
+        As in `check_forward`; `backward` receives the arguments and results of the forward pass.
 
     Examples
     --------
@@ -378,7 +379,7 @@ def _measure_gradients(window: Window, cell: str) -> Callable[[Function], Arrays
 
 
 def _locate_gradient(window: Window, cell: str, backward: Function, name: str, array: Array, expected: Array) -> str:
-    """Return in which windows a gradient is wrong: those of one step from zeros, from another state, or of more."""
+    """Return in which windows a gradient is wrong: one step from zeros or from another state, or several steps."""
     right = load_solution("backward", cell=cell)["backward"]
     for steps, h0, message in (
         (1, 0 * window.h0, "wrong for a single step from h_0 = 0: compare the step itself with the equations"),
@@ -397,18 +398,17 @@ def _locate_gradient(window: Window, cell: str, backward: Function, name: str, a
     return "not what the reference computes"
 
 
-SMALL, LEAST = 1e-5, 1e-3  # the error of right gradients is at most the first, that of wrong ones at least the second
+SMALL, LEAST = 1e-5, 1e-3  # the error of right gradients is at most SMALL, the error of wrong ones at least LEAST
 
 
 def check_gradient_checker(gradient_error: Function, *, seed: int = 5, layout: str = "rows") -> CheckResult:
-    """Check a gradient check: whether right gradients pass it, from h_0 = 0 too, and whether wrong ones do not.
+    """Check a gradient check: right gradients must pass it, also from h_0 = 0, and wrong ones must not.
 
     Parameters
     ----------
     gradient_error : callable
-        ``gradient_error(parameters, h0, x, y, gradients)`` returns a dict with the relative error,
-        ``sum |a - n| / sum (|a| + |n|)``, of every array of gradients, ``h0`` included. It calls a forward pass of its
-        own.
+        ``gradient_error(parameters, h0, x, y, gradients)`` returns a dict with the relative error, ``sum |a - n| / sum
+        (|a| + |n|)``, of every array of gradients, including ``h0``. It calls its own forward pass.
     seed, layout
         As of `check_forward`.
 
@@ -465,7 +465,7 @@ def check_gradient_checker(gradient_error: Function, *, seed: int = 5, layout: s
 
 
 def check_optimizer(adagrad: Function, *, seed: int = 5, layout: str = "rows") -> CheckResult:
-    """Compare three updates of AdaGrad with the reference; `CheckResult.variants` says in which usual way it differs.
+    """Compare three updates of AdaGrad with the reference; `CheckResult.variants` lists usual variants that it uses.
 
     Parameters
     ----------
@@ -474,7 +474,7 @@ def check_optimizer(adagrad: Function, *, seed: int = 5, layout: str = "rows") -
         has an ``h0``, which is not a parameter. The gradient may be clipped to [-5, 5] before or after its square is
         added to M, and epsilon, 1e-8, be inside or outside the root.
     seed, layout
-        As of `check_forward`; an update is the same in every layout.
+        As in `check_forward`; an update is the same in every layout.
 
     Examples
     --------
@@ -511,7 +511,7 @@ def check_training(train: Function, *, seed: int = 5, layout: str = "rows") -> C
     ----------
     train : callable
         ``train(parameters, indices, T, updates, eta)`` changes `parameters` in place, and returns a list of the losses
-        before each update. It calls a forward pass, a backward pass and an update of its own. If it has a parameter
+        before each update. It calls its own forward pass, backward pass and update. If it has a parameter
         ``on_window``, this is called before each update: ``on_window(n, h0, x[0])``.
     seed, layout
         As of `check_forward`.
@@ -547,7 +547,7 @@ def check_training(train: Function, *, seed: int = 5, layout: str = "rows") -> C
         if first == 0:
             return "the first is wrong: the forward pass, or a state that is not zero"
         part = "the update, or the state that is carried" if first < per_epoch else "the start of the second epoch"
-        return f"right up to that of update {first - 1}, wrong from update {first} on: {part}"
+        return f"right up to update {first - 1}, wrong from update {first} on: {part}"
 
     return _check("train", train, measure, layout, locate=locate, tolerance=1e-5, optional=["on_window"])
 
@@ -568,7 +568,7 @@ class _Recorder:
 
 
 def check_sampling(synthesize: Function, *, seed: int = 5, layout: str = "rows") -> CheckResult:
-    """Compare the text that a network writes, and the probabilities it is drawn from, with the reference.
+    """Compare the text that a network generates, and the probabilities from which it is drawn, with the reference.
 
     Parameters
     ----------
@@ -576,7 +576,7 @@ def check_sampling(synthesize: Function, *, seed: int = 5, layout: str = "rows")
         ``synthesize(parameters, h, x, length, generator, temperature=1.0)`` returns a list of `length` indices that
         follow the character x, an index, in the state h, each drawn by ``generator.choice(K, p=p)``.
     seed, layout
-        As of `check_forward`; x is an index in every layout.
+        As in `check_forward`; x is an index in every layout.
 
     Examples
     --------

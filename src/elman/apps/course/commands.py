@@ -15,14 +15,14 @@ GROUP = "Study"
 def course(
     folder: Annotated[Path, Parameter(converter=parse_nonempty_path)], *, student: Flag = False, as_json: Json = False
 ) -> int:
-    """Write an assignment on recurrent networks into a folder: the handout, the solution, and what grades it.
+    """Write an assignment on recurrent networks into a folder: the handout, the solution, and the grader.
 
     Parameters
     ----------
     folder
         Folder to write to; an existing file with other content is an error.
     student
-        Write only what students get: the handout, and the assignment as a file and as a notebook.
+        Write only the files for students: the handout, and the assignment as a file and as a notebook.
     """
     from elman.apps.course.course import write_course
 

@@ -1,7 +1,8 @@
-"""What a check returns, and how the mistakes are found that make the solution return what a student's function does.
+"""Results of checks, and the search for mistakes with which the solution returns the same as a student's function.
 
-The arrays that a function returns are looked at one after the other, in the order in which a student should mend them.
-Where one is wrong, the fewest mistakes are searched for that explain it in addition to those that are already named.
+The arrays that a function returns are compared one after the other, in the order in which a student should correct
+them. If an array is wrong, the search looks for the fewest mistakes that explain it, in addition to the mistakes that
+are already named.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from elman.network import Array, Arrays
 from elman.testing import relative_error
 
 TOLERANCE = 1e-6
-"""Relative error up to which two arrays are the same: right code in float64 differs by 1e-15, wrong code by 1e-3."""
+"""Relative error up to which two arrays are equal: right code in float64 differs by 1e-15, wrong code by 1e-3."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One mistake: where it shows, what it is most likely, and what was expected and found at one place.
+    """One mistake: where it shows, its most likely description, and the expected and the found value at one place.
 
     Examples
     --------
@@ -48,7 +49,7 @@ class Finding:
 
 
 class CallError(Exception):
-    """A function under test cannot be called, or returns what cannot be compared."""
+    """A function under test cannot be called, or its result cannot be compared."""
 
     def __init__(self, where: str, mistake: str) -> None:
         super().__init__(mistake)
@@ -57,7 +58,7 @@ class CallError(Exception):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How far a function is from the reference, and why. ``print`` shows it as a table, and so does a notebook.
+    """The errors of a function against the reference, and their reasons; ``print`` and notebooks show them as a table.
 
     Examples
     --------
@@ -69,11 +70,11 @@ class CheckResult:
     """
 
     errors: dict[str, float]
-    """`relative_error` of every array; nan where one is missing or has another shape."""
+    """`relative_error` of every array; nan if the array is missing or has the wrong shape."""
     findings: tuple[Finding, ...] = ()
-    """What is wrong, most likely, in the order in which to mend it; empty if everything agrees."""
+    """The most likely mistakes, in the order in which to correct them; empty if everything agrees."""
     variants: tuple[str, ...] = field(default=(), kw_only=True)
-    """Which of the usual variants of an algorithm it is, where it is not the reference's."""
+    """The usual variants of an algorithm that the function uses instead of the reference's."""
 
     @property
     def passed(self) -> bool:
@@ -113,7 +114,7 @@ def as_array(array: ArrayLike, ndim: int, name: str) -> Array:
 
 
 def measure_error(array: Array | None, expected: Array) -> float:
-    """Return the relative error, where both are nan or infinite 0; nan where one is missing or has another shape."""
+    """Return the relative error, 0 where both are nan or infinite; nan if an array is missing or the shapes differ."""
     if array is None or array.shape != expected.shape:
         return math.nan
     same = (array == expected) | (np.isnan(array) & np.isnan(expected))
@@ -122,7 +123,7 @@ def measure_error(array: Array | None, expected: Array) -> float:
 
 Faults = tuple[Fault, ...]
 Run = Callable[[Faults], Arrays]
-"""Returns what the solution returns with some mistakes; nothing if it cannot be run with them."""
+"""Returns the results of the solution with some mistakes; None if it cannot be run with them."""
 
 
 def compare(
@@ -141,12 +142,12 @@ def compare(
 ) -> CheckResult:
     """Compare what was observed with the solution, and name the mistakes.
 
-    `faults` are in the order in which a student should mend them, and `prefix` is before the names of arrays in
-    findings. If `staged`, an array is computed from those before it: a mistake is shown at the first that it changes,
-    and what follows one that is not explained says nothing. `shape` says what is wrong with an array of another shape,
-    where the shapes say nothing; arrays in `optional` may be missing; `accept` returns whether the observed arrays are
-    right although they differ. `given` has the change of the solution that makes it take an array as observed, used
-    where that one is not explained; `locate` says more on an array that no mistake explains.
+    `faults` are in the order in which a student should correct them, and `prefix` precedes the names of arrays in
+    findings. If `staged`, an array is computed from the arrays before it: a mistake is reported for the first array
+    that it changes, and arrays after an unexplained one are not reported. `shape` describes an array of wrong shape if
+    the shapes do not explain it; arrays in `optional` may be missing; `accept` returns whether the observed arrays are
+    right although they differ. `given` has the changes that make the solution use an observed array, for arrays that
+    are not explained; `locate` describes an array that no mistake explains.
     """
     cached = cache(run)
 
@@ -203,8 +204,8 @@ def compare(
 def _explain(
     name: str, observed: Mapping[str, Array], run: Run, named: Faults, faults: Faults, limit: float
 ) -> tuple[Faults, str]:
-    """Return the fewest mistakes that explain an array, one or two; of several, those that explain most arrays."""
-    # Without any, return what is wrong with the array as a whole, if that can be said.
+    """Return the fewest mistakes, one or two, that explain an array, and as many other arrays as possible."""
+    # If there are none, return what is wrong with the array as a whole, if that is known.
     array, before = observed[name], run(named)
     right = {other for other in before if measure_error(observed.get(other), before[other]) <= limit}
     earlier = {*[*before][: [*before].index(name)]}
@@ -231,7 +232,7 @@ def _explain(
 
 
 def _find_change(array: Array, expected: Array) -> str:
-    """Return what was done at the end to an array that was right: transposed, clipped or multiplied; or nothing."""
+    """Return how a right array was changed at the end: transposed, clipped or multiplied; or nothing."""
     if array.shape != expected.shape or array.size < 2 or not np.isfinite(array).all():
         return ""
     if not array.any():

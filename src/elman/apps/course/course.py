@@ -1,4 +1,4 @@
-"""The course kit: the assignment, made from its solution, and what a teacher needs; ``elman course`` writes it."""
+"""The course kit: the assignment, made from its solution, and the files for teachers; ``elman course`` writes it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ STUDENT = ("handout.md", "unrolled.svg", "assignment.py", "assignment.ipynb")  #
 
 
 def write_course(folder: Path, *, student: bool = False) -> list[Path]:
-    """Write the files of the kit, or those for students, into a folder; return their paths."""
-    # A file of the same name that contains something else, such as a solution of one's own, is an `ElmanError`.
+    """Write the files of the kit, or the files for students, into a folder; return their paths."""
+    # If a file of the same name has other contents, such as a student's solution, an `ElmanError` is raised.
     assignment = make_assignment((KIT / "solution.py").read_text("utf-8"))
     texts = {path.name: path.read_text("utf-8") for path in KIT.iterdir() if path.is_file()}
     texts |= {"assignment.py": assignment, "assignment.ipynb": make_notebook(texts["handout.md"], assignment)}
-    for cell in SECOND:  # the second assignment, in which the loops over the steps are given
+    for cell in SECOND:  # the second assignment, which contains the loops over the steps
         given = "".join(f"\n\n{read_solution()[name]}\n" for name in ("forward", "gradient_error"))
         texts[f"solution_{cell}.py"] += given
         texts[f"assignment_{cell}.py"] = make_assignment(texts[f"solution_{cell}.py"].removesuffix(given)) + given
@@ -38,7 +38,7 @@ def write_course(folder: Path, *, student: bool = False) -> list[Path]:
 
 
 def make_assignment(solution: str) -> str:
-    """Return a solution with blanks in place of the bodies of what students write; their docstrings stay."""
+    """Return a solution with blanks in place of the bodies of the functions that students write; docstrings stay."""
     lines = solution.replace(": the solution", ": the assignment").splitlines(keepends=True)
     blank = {name for functions in FUNCTIONS.values() for name in functions}
     for node in reversed(ast.parse(solution).body):
@@ -48,7 +48,7 @@ def make_assignment(solution: str) -> str:
 
 
 def make_notebook(handout: str, assignment: str) -> str:
-    """Return a notebook of the handout, whose sections of tasks hold the code of the assignment before their checks."""
+    """Return a notebook of the handout, with the code of the assignment before the checks in each task's section."""
     code, _, _ = assignment.partition("\n\ndef main(")
     given, *tasks = re.split(r"^# (Task \d+): .*\n", code, flags=re.M)
     chunks = {"Start": given.partition('"""\n\n')[2]} | dict(zip(tasks[::2], tasks[1::2], strict=True))

@@ -14,7 +14,7 @@ import numpy as np
 
 KIT = Path(__file__).parent / "kit"  # the files of the course, also those that `elman course` copies
 SECOND = sorted(path.stem.removeprefix("solution_") for path in KIT.glob("solution_*.py"))
-"""The cells of the second assignment; that of the first is rnn."""
+"""The cells of the second assignment; the first has the cell rnn."""
 
 _TASKS = ("initialize", "make_windows", "forward", "backward", "gradient_error", "adagrad", "train", "synthesize")
 FUNCTIONS = {task: (task,) for task in _TASKS} | {"forward": ("gates", "step", "forward")}
@@ -22,12 +22,12 @@ FUNCTIONS = {task: (task,) for task in _TASKS} | {"forward": ("gates", "step", "
 
 
 class Fault(NamedTuple):
-    """A mistake: its name, the sentence that names it, and the changes of the solution that make it."""
+    """A mistake: its name, its description, and the changes of the solution that make it."""
 
     name: str
     finding: str
     changes: tuple[tuple[str, str], ...]
-    is_variant: bool = False  # whether it is usual and not wrong
+    is_variant: bool = False  # whether it is a usual variant and not wrong
 
 
 @cache
@@ -41,7 +41,7 @@ def read_faults() -> dict[str, tuple[Fault, ...]]:
 
 
 def list_faults(task: str) -> tuple[Fault, ...]:
-    """Return the mistakes that the check of a task looks for; training may have those of AdaGrad."""
+    """Return the mistakes that the check of a task looks for; for training, also the mistakes of AdaGrad."""
     return read_faults()[task] + (read_faults()["adagrad"] if task == "train" else ())
 
 

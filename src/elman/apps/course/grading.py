@@ -72,7 +72,7 @@ class Grade:
     tasks: list[TaskGrade]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the points, those of every task, and the findings."""
+        """Return the total points, the points of every task, and the findings."""
         points, of = sum(task.points for task in self.tasks), sum(task.of for task in self.tasks)
         return {"points": points, "of": of, "tasks": [asdict(task) for task in self.tasks]}
 
@@ -94,10 +94,11 @@ def grade(
 ) -> Grade:
     """Grade a submission: the points of each task whose function agrees with the reference for all seeds.
 
-    A task is checked with the solution's functions in place of those of other tasks, so that a mistake costs its own
-    task only, and if that fails with the submission's. The submission runs in another process, in its folder, without
-    the environment variables that begin with GRADE. Only its imports, definitions, assignments and ``try`` statements
-    are executed; those that fail are left out. This is no protection from a malicious submission.
+    A task is checked with the solution's functions in place of the submission's functions of other tasks, so that a
+    mistake costs only its own task. If that fails, the task is checked with the submission's functions. The submission
+    runs in another process, in its folder, without the environment variables that begin with GRADE. Only its imports,
+    definitions, assignments and ``try`` statements are executed; statements that fail are left out. This does not
+    protect from a malicious submission.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def grade(
     seeds : sequence of int
         Seeds of the checks.
     layout, cell : str
-        As of `check_forward`; a GRU and an LSTM have the tasks forward and backward.
+        As in `check_forward`; a GRU and an LSTM have the tasks forward and backward.
     seconds : float
         Time limit of each task.
 
@@ -131,7 +132,7 @@ def grade(
 
 
 def run_tasks(submission: Path, function: str, tasks: Sequence[str], seconds: float, **options: Any) -> dict[str, Any]:
-    """Return what `check_task` or `measure_task` returns for each task of a submission, or why there is nothing."""
+    """Return the result of `check_task` or `measure_task` for each task of a submission, or why there is none."""
     source, path, results = read_submission(submission), submission.resolve(), dict[str, Any]()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADE")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, environment.get("PYTHONPATH")]))
@@ -173,7 +174,7 @@ def read_submission(path: Path) -> str:
 
 
 def load_submission(source: str) -> dict[str, Any]:
-    """Return what a submission imports, defines and assigns; its other statements are left out."""
+    """Return the names that a submission imports, defines and assigns; its other statements are left out."""
     names: dict[str, Any] = {"__name__": "submission", "__file__": "submission.py"}
     kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.Try)
     for node in ast.parse(source).body:
@@ -210,7 +211,7 @@ def check_task(source: str, task: str, seeds: Sequence[int], layout: str, cell: 
 
 
 def _check_step(step: Callable[..., Any], seed: int, layout: str, cell: str) -> list[str]:
-    """Return what is wrong with the step of a submission, of which its forward pass may make no use."""
+    """Return what is wrong with the step of a submission; its forward pass may not use it."""
     forms = (form.adapt("step", step) for form in LAYOUTS[layout])
     results = [checks.check_forward(partial(_run_steps, form), seed=seed, cell=cell) for form in forms]
     called = [result for result in results if not all(map(math.isnan, result.errors.values()))]  # arguments may differ
@@ -258,8 +259,8 @@ def _measure_gradients(forward: checks.Function, backward: checks.Function, corp
 
 
 def _run_tasks() -> None:
-    """Carry out what standard input asks for, and write a line per task, as soon as its result is known."""
-    # The process ends when a task takes too long.
+    """Run the tasks that standard input requests, and write a line per task as soon as its result is known."""
+    # The process is ended when a task takes too long.
     (name, source, tasks, seconds, options), stdout = json.load(sys.stdin), os.fdopen(os.dup(1), "w", encoding="utf-8")
     functions: dict[str, Callable[..., Any]] = {"check": check_task, "measure": measure_task}
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,4 +1,4 @@
-"""Functions of another layout: columns in place of rows, and one-hot vectors in place of indices."""
+"""Functions with another layout: columns in place of rows, and one-hot vectors in place of indices."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "train": (("parameters",), ("",)),
     "synthesize": (("parameters", "state"), ("",)),
 }
-"""Function -> what its arguments and its results are; for others, and for later arguments, the layout is the same."""
+"""Function -> the kinds of its arguments and results; other functions and arguments are the same in every layout."""
 
 
 class Layout(NamedTuple):
-    """How arrays are stored: as the reference has them, or otherwise."""
+    """The layout of arrays: the reference's, or another one."""
 
     columns: bool = False
     """Whether vectors are columns, (m, 1), and steps are columns of h (m, T + 1), p (K, T) and of one-hot x and y."""
     one_hot: bool = False  # whether a character is a one-hot vector instead of an index
 
     def to(self, kind: str, value: Any, K: int) -> Any:
-        """Return a value of the reference in this layout."""
+        """Return a value of the reference's layout in this layout."""
         if kind == "parameters" and isinstance(value, Mapping):
             return {name: self.to("state", array, K) for name, array in value.items()}
         if kind in ("index", "indices") and self.one_hot:
@@ -38,7 +38,7 @@ class Layout(NamedTuple):
         return np.asarray(value).T if self.columns and kind == "rows" else value
 
     def back(self, kind: str, value: Any) -> Any:
-        """Return a value of this layout as the reference has it; characters may be one-hot vectors in any."""
+        """Return a value of this layout in the reference's; characters may be one-hot vectors in any layout."""
         if kind == "parameters" and isinstance(value, Mapping):
             return {name: self.back("state", array) for name, array in value.items()}
         if kind == "index" and np.size(value) > 1:
@@ -71,4 +71,4 @@ LAYOUTS = {
     "rows": (Layout(), Layout(one_hot=True)),
     "columns": (Layout(columns=True, one_hot=True), Layout(columns=True)),
 }
-"""The layouts that are tried, by what is asked for: a function of another one ends in an error."""
+"""The layouts that are tried, by the requested one: a function with another layout ends in an error."""

@@ -45,14 +45,14 @@ def view(*runs: Path, port: Port = 0) -> int:
 
 @contextmanager
 def open_dashboard(name: str, port: int, others: Sequence[Path]) -> Iterator[tuple[LiveRun, list[TrainingCallback]]]:
-    """Serve the dashboard of a training; yield the run on it, and the callbacks that it requires."""
+    """Serve the dashboard of a training run; yield the displayed run, and the callbacks that it requires."""
     with require_extra("serve"):
         from elman.apps.dashboard.server import open_browser, serve_dashboard
     from elman.training import TrainingCallback
 
     class OpenBrowser(TrainingCallback):
         def on_compile(self) -> None:
-            """Open the dashboard: the options and the text are valid, and training starts."""
+            """Open the dashboard now that the options and the text are valid and training starts."""
             print(f"dashboard: {address}", file=sys.stderr, flush=True)
             open_browser(address)
 

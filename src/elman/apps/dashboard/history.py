@@ -1,4 +1,4 @@
-"""What the dashboard shows of a run: downsampled curves, samples and histograms."""
+"""The data of a run on the dashboard: downsampled curves, samples and histograms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elman.network import Array, Parameters, suffix
 from elman.runs import Metrics, Sample, finite_or_none
 
 MAX_BUCKETS = 1000  # maximum number of buckets of a curve; each contributes at most two points
-MAX_SAMPLES = 200  # maximum number of samples sent; of more, the latest
+MAX_SAMPLES = 200  # maximum number of samples sent, the latest ones
 BINS = 40  # bins of a histogram
 
 
@@ -38,7 +38,7 @@ class MetricCurve:
         return lowest and (lowest[0], lowest[2])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the points as JSON: of every bucket those with the lowest and the highest value, and the last one."""
+        """Return points as JSON: the points of the lowest and the highest value of every bucket, and the last point."""
         points = self._points[:]
         width = -(-len(points) // MAX_BUCKETS)
         if width > 1:
@@ -99,7 +99,7 @@ def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, 
 
 
 def _histogram(name: str, array: Array) -> dict[str, Any]:
-    finite = array[np.isfinite(array)].astype(np.float64)  # in which the edges are, too
+    finite = array[np.isfinite(array)].astype(np.float64)  # the edges are in this type, too
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     if high - low <= 1e-5 * max(-low, high):  # such as biases that are still 0; float32 has 7 digits for 40 bins
         margin = max(0.5, 1e-4 * abs(high))

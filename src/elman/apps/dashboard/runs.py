@@ -1,4 +1,4 @@
-"""The runs that the dashboard displays: one in training in this process, and those in run directories."""
+"""The runs that the dashboard displays: one in training in this process, and runs in run directories."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TICK = 0.5
 ENDED = ("done", "stopped", "failed")
 
 FileVersion = tuple[int, int, int]
-"""What changes with the contents of a file: inode, size, and time of modification in nanoseconds."""
+"""The version of a file: inode, size, and time of modification in nanoseconds, which change with its contents."""
 
 
 def describe_manifest(manifest: RunManifest) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class LiveRun(TrainingCallback):
         return self.stop_requested.is_set()
 
     def _start(self, run: Run) -> None:
-        """Start the history, for a resumed run with what happened before."""
+        """Start the history; a resumed run's earlier history is included."""
         history = RunHistory(run.config)
         history.add_samples(run.samples)
         self.history, self._run, self._stage = history, run, "running"
@@ -189,7 +189,7 @@ class LiveRun(TrainingCallback):
         return seconds_left, round(updates_per_second * chars_per_update)
 
     def histograms(self) -> list[dict[str, Any]]:
-        """Return histograms of the current arrays, or the last ones if these were too recent for what they cost."""
+        """Return histograms of the current arrays, or the last ones if they are too recent for what they cost."""
         if self._run is not None and (now := time.monotonic()) >= self._histograms_due:
             self._histograms_due = math.inf  # for other requests, until these are computed
             state = self._run.state
@@ -199,7 +199,7 @@ class LiveRun(TrainingCallback):
 
 
 class DashboardRun:
-    """A run directory that the dashboard displays: of a finished run, or of one that another process is training."""
+    """A run directory that the dashboard displays: a finished run, or a run that another process is training."""
 
     def __init__(self, path: Path, name: str = "") -> None:
         self.directory, self.name = RunDirectory(path), name or path.resolve().name
@@ -209,7 +209,7 @@ class DashboardRun:
         self._read()
 
     def _read(self) -> None:
-        """Read the files, unless they are as they were the last time."""
+        """Read the files, unless they have not changed since the last time."""
         directory = self.directory
         versions = [_version(directory.path / name) for name in (MANIFEST, METRICS, SAMPLES, CHECKPOINT)]
         if versions == self._versions:

@@ -1,4 +1,4 @@
-"""The dashboard of runs: its application with the API that its page polls, and serving it during training."""
+"""The dashboard of runs: its application, whose API the page polls, and serving it during training."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ CLOSE_TIMEOUT = 5.0  # seconds that the server waits after training for open das
 
 
 def create_dashboard(runs: Sequence[RunSource], live: LiveRun | None = None) -> ASGIApp:
-    """Return the application that displays runs; `live` is the one of them that is in training."""
-    if find_spec("plotly") is None:  # whose import would take seconds
+    """Return the application that displays runs; `live` is the run in training among them."""
+    if find_spec("plotly") is None:  # its import would take seconds
         raise ElmanError("the dashboard requires Plotly: pip install 'elman[serve]'")
     endpoints = RunEndpoints(runs, live)
     routes = [
@@ -84,7 +84,7 @@ class RunEndpoints:
         """Return a route that sets a flag of the run in training, which acts on it at its next step."""
 
         async def command(request: Request) -> Response:
-            await read_json(request, Settings())  # which a form of another site cannot send
+            await read_json(request, Settings())  # a form of another site cannot send it
             flag(self._get_live_run()).set()
             return json_response({"requested": True})
 
@@ -117,7 +117,7 @@ def serve_dashboard(name: str, port: int, others: Sequence[Path]) -> Iterator[tu
             live.finish(None, str(error))
             raise
         finally:
-            with suppress(KeyboardInterrupt):  # from a user who does not want to wait for the dashboards
+            with suppress(KeyboardInterrupt):  # the user does not want to wait for the dashboards
                 live.close(CLOSE_TIMEOUT)
 
 
@@ -125,5 +125,5 @@ def open_browser(address: str) -> None:
     """Open an address in the default browser, unless ``ELMAN_NO_BROWSER`` is set or there is no display."""
     display = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if display and not os.environ.get("ELMAN_NO_BROWSER"):
-        # In a thread, as some browsers block the caller until they are closed.
+        # In a thread, because some browsers block the caller until they are closed.
         threading.Thread(target=webbrowser.open, args=(address,), name="elman-browser", daemon=True).start()

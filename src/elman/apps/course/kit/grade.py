@@ -28,17 +28,17 @@ SECOND_POINTS = {"forward": 40, "backward": 60}
 
 
 def main():
-    """Print the points of every task, and what was found."""
+    """Print the points and the findings of every task."""
     parser = argparse.ArgumentParser(description="Grade a submission.")
     parser.add_argument("submission", help="a Python file or a notebook")
     parser.add_argument("--layout", choices=["rows", "columns"], default="rows", help="steps are rows, or columns")
     cells = ["rnn", "gru", "lstm"]
     parser.add_argument("--cell", choices=cells, default="rnn", help="gru and lstm: the second assignment")
     parser.add_argument("--json", action="store_true", help="print the grade as JSON")
-    parser.add_argument("--gradescope", metavar="PATH", help="write Gradescope's results.json, too")
+    parser.add_argument("--gradescope", metavar="PATH", help="also write Gradescope's results.json")
     options = parser.parse_args()
     if "GRADE_SECRET" not in os.environ:
-        print("warning: GRADE_SECRET is not set, so that the seeds are known", file=sys.stderr)
+        print("warning: GRADE_SECRET is not set, so the seeds are known", file=sys.stderr)
     digest = hashlib.sha256(os.environ.get("GRADE_SECRET", "").encode()).digest()
     seeds = [int.from_bytes(digest[start : start + 4], "big") for start in (0, 4, 8)]
     points = POINTS if options.cell == "rnn" else SECOND_POINTS

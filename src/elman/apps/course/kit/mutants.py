@@ -1,4 +1,4 @@
-"""Grade solutions with planted mistakes: whether each is named, and whether it costs its own task only.
+"""Grade solutions with planted mistakes: each must be named, and must cost only its own task.
 
     python mutants.py [SOLUTION.py]
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from elman.apps.course.grading import CHECKS, grade
 
 MUTANTS = [
-    # task, what is replaced, by what, and what a finding says
+    # task, the code that is replaced, its replacement, and the text of a finding
     ("initialize", "0.1 * generator.randn(m, m)", "np.eye(m)", "identity"),
     ("initialize", "0.1 * generator.randn(K, m)", "generator.randn(K, m)", "10 times the right values"),
     ("initialize", "RandomState(seed)", "RandomState()", "U, W, V: not what"),
@@ -57,7 +57,7 @@ MUTANTS = [
 
 
 def main():
-    """Print every mutant, and whether what was found is what was expected."""
+    """Print every mutant, and whether the findings are the expected ones."""
     source = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("solution.py")).read_text("utf-8")
     good = 0
     with tempfile.TemporaryDirectory() as folder:

@@ -60,7 +60,7 @@ def forward(parameters, h0, x, y):
 
 # Task 4: backward pass
 def backward(parameters, x, y, h, p):
-    """Return a dict of the gradients of U, W, V, b and c, in their shapes, and that of h_0, "h0" (m,)."""
+    """Return a dict of the gradients of U, W, V, b and c, in their shapes, and of h_0, "h0" (m,)."""
     W, V = parameters["W"], parameters["V"]
     dU, dW, dV, db, dc = (np.zeros_like(parameters[name]) for name in ("U", "W", "V", "b", "c"))
     dh_next = np.zeros_like(h[0])

@@ -1,7 +1,7 @@
 """A gated recurrent unit in NumPy, forward and backward: the solution of the second assignment.
 
-The rows of U, W and b are those of the gates r and z and of the candidate n, m of each, in this order; d (m,) is inside
-the reset gate.
+The rows of U, W and b belong to the gates r and z and the candidate n, m rows each, in this order; d (m,) is inside the
+reset gate.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ def step(parameters, h, x):
 
 # Task 2: backward pass
 def backward(parameters, x, y, h, p):
-    """Return a dict of the gradients of U, W, V, b, c and d, in their shapes, and that of h_0, "h0" (m,)."""
+    """Return a dict of the gradients of U, W, V, b, c and d, in their shapes, and of h_0, "h0" (m,)."""
     W, V = parameters["W"], parameters["V"]
     dU, dW, dV, db, dc, dd = (np.zeros_like(parameters[name]) for name in ("U", "W", "V", "b", "c", "d"))
     dh_next = np.zeros_like(h[0])

@@ -1,6 +1,6 @@
 """Long short-term memory in NumPy, forward and backward: the solution of the second assignment.
 
-The rows of U, W and b are those of the gates i and f, of the candidate g and of the gate o, m of each, in this order.
+The rows of U, W and b belong to the gates i and f, the candidate g and the gate o, m rows each, in this order.
 A state has 2 m numbers: h, then the cell state s.
 """
 
@@ -33,7 +33,7 @@ def step(parameters, state, x):
 
 # Task 2: backward pass
 def backward(parameters, x, y, h, p):
-    """Return a dict of the gradients of U, W, V, b and c, in their shapes, and that of the state h_0, "h0" (2 m,)."""
+    """Return a dict of the gradients of U, W, V, b and c, in their shapes, and of the state h_0, "h0" (2 m,)."""
     W, V = parameters["W"], parameters["V"]
     dU, dW, dV, db, dc = (np.zeros_like(parameters[name]) for name in ("U", "W", "V", "b", "c"))
     h, s = np.split(h, 2, axis=1)
