@@ -408,7 +408,7 @@ def test_gradient_checks_of_two_experiments_are_not_mixed(
     phases = SMALL | {"epochs": 1, "long_epochs": 1, "out": tmp_path}
     assert report(corpus, callback=Stopper(checks=1), **phases) is None
     other = Corpus.from_text(change.pop("text", TEXT), "anna")
-    with pytest.raises(ElmanError, match="is of another text, network or seed: choose another out"):
+    with pytest.raises(ElmanError, match="has another text, network or seed: choose another out"):
         report(other, resume=True, **phases | change)
     assert report(corpus, resume=True, **phases) is not None
 

@@ -97,7 +97,9 @@ def test_one_of_several_models_is_chosen(browser: Browser, client: httpx.Client)
         assert set(write(window, "ab")) <= set("ab\n")
 
         window.select_option("#model", "private")
-        message = "Only the API has private, as elman export cannot write its page: the n-gram table of this model is"
+        message = (
+            "Only the API has private, because elman export cannot write its page: the n-gram table of this model is"
+        )
         for tab in ("write", "read"):
             expect(window.locator(f"#{tab}-status")).to_contain_text(message)
             expect(window.locator(f"#{tab}")).to_be_disabled()

@@ -26,7 +26,7 @@ layers = {low = 1, high = 3}
 dropout = {low = 0, high = 0.5, step = 0.2}
 learning_rate = {low = 1e-3, high = 0.1, log = true}
 """
-EITHER = "a list of choices, or a table with low and high and perhaps log or step"
+EITHER = "a list of choices, or a table with low and high and optionally log or step"
 NOT_COMPARED = "cannot be varied: losses on different texts or alphabets cannot be compared"
 NEITHER: list[Any] = [[], 3, {"low": 1}, {"low": 1, "high": 2, "lgo": True}]
 NEITHER += [

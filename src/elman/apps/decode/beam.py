@@ -1,10 +1,10 @@
-"""The kernels: a beam of prefixes that reads frames until the language model is asked, and the paths of a text.
+"""The kernels: a beam of prefixes that reads frames until the language model is needed, and the paths of a text.
 
-K  symbols    n  prefixes in the beam, at most `width`    m  prefixes that are not in it, with a symbol added
+K  symbols    n  prefixes in the beam, at most `width`    m  prefixes with a symbol added that are not in the beam
 t  frame of T
 
-A node is a prefix that was in the beam, 0 the empty one. The equations are those of `elman.apps.decode.ctc`. Where
-Numba is not installed, the interpreter runs the kernels: a line then takes a few hundred milliseconds.
+A node is a prefix that was in the beam; node 0 is the empty prefix. `elman.apps.decode.ctc` has the equations. If Numba
+is not installed, the interpreter runs the kernels: a line then takes a few hundred milliseconds.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from elman.jit import inlined, kernel
 
 NONE = -1
 FREE, UNKNOWN = -1, -2
-"""In the place of the model's index of a symbol: there is no model; the model does not know it."""
+"""Values in place of the model's index of a symbol: there is no model; the model does not know the symbol."""
 IMPOSSIBLE = -1e300
-"""The scores of prefixes that are dropped are less."""
+"""The scores of dropped prefixes are lower."""
 TINY = 1e-60
-"""Smaller parts of the probability of the most likely prefix are 0: numbers below 1e-308 are slow."""
+"""Smaller fractions of the most likely prefix's probability become 0: numbers below 1e-308 are slow."""
 
 PARENT, LABEL, CHILD, SIBLING, IS_KEPT, SLOT, UNREAD, HOTWORD = range(8)
-"""Columns of `Prefixes.links`: the prefix without its last symbol, and that symbol; its latest child; the child of the
-same parent that was made before; whether it is in the beam; the slot of the model's state, and the model's index of a
-symbol that it has not read since, or NONE; the node of the hotwords."""
+"""Columns of `Prefixes.links`: the prefix without its last symbol, and this symbol; the latest child; the previous
+child of the same parent; whether the prefix is in the beam; the slot of the model's state; the model's index of a
+symbol that the model has not read yet, or NONE; the node of the hotwords."""
 B, S, LM, REST, NEXT_B, NEXT_S, SCORE = range(7)
-"""Columns of `Prefixes.numbers`: log b, log s, log p_lm; what (1) adds to log p, without the beginning of a hotword;
-log b' and log s' of the next frame, and the score (1) then."""
+"""Columns of `Prefixes.numbers`: log b, log s, log p_lm; the terms of (1) after log p, without the beginning of a
+hotword; log b' and log s' of the next frame, and the score (1) there."""
 
 
 class Prefixes(NamedTuple):
@@ -44,16 +44,16 @@ class Prefixes(NamedTuple):
 
 
 class Scorer(NamedTuple):
-    """What (1) adds to log p."""
+    """The terms of (1) after log p."""
 
     alpha: float
     beta: float
     unknown: float  # log p_lm of a symbol that the model does not know
-    log_p: NDArray[np.float64]  # (slots, K of the model): what the model predicts
+    log_p: NDArray[np.float64]  # (slots, K of the model): the model's predictions
     model_index: NDArray[np.int64]  # (K,): the model's index of each symbol
     kind: NDArray[np.int64]  # (K,): its column in the tables of hotwords
     after: NDArray[np.int64]  # (nodes of hotwords, kinds): the node after a symbol
-    gain: NDArray[np.float64]  # (nodes of hotwords, kinds): the bonus of the word that it ends
+    gain: NDArray[np.float64]  # (nodes of hotwords, kinds): the bonus of a word that ends there
     value: NDArray[np.float64]  # (nodes of hotwords,): the bonus of a beginning
 
 
@@ -63,7 +63,7 @@ class Added(NamedTuple):
     node: NDArray[np.int64]  # (m,): of the prefix
     symbol: NDArray[np.int64]
     s: NDArray[np.float64]  # log s'
-    score: NDArray[np.float64]  # (1), which lacks log p_lm of the symbol where the prefix is not read
+    score: NDArray[np.float64]  # (1), without log p_lm of the symbol if the model has not read the prefix
     best: NDArray[np.float64]  # (width,)
 
 
@@ -71,7 +71,7 @@ class Added(NamedTuple):
 def add_logs(a, b):
     """log(exp a + exp b)."""
     high, low = max(a, b), min(a, b)
-    return high + math.log1p(math.exp(low - high)) if low > high - 40.0 else high  # exp(-40) is lost in rounding
+    return high + math.log1p(math.exp(low - high)) if low > high - 40.0 else high  # exp(-40) disappears in rounding
 
 
 @inlined
@@ -92,7 +92,7 @@ def log_p_lm(scorer, slot, symbol):
 
 @kernel
 def extend(prefixes, scorer, added, f, blank, tried):
-    """Find the prefixes after frame f (K,), and with the symbols added that are tried; return m."""
+    """Find the prefixes after frame f (K,), also with each tried symbol added; return m."""
     (n, _), beam, links, numbers, m = prefixes.used, prefixes.beam, prefixes.links, prefixes.numbers, 0
     for node in beam[:n]:
         last = links[node, LABEL]
@@ -120,7 +120,7 @@ def extend(prefixes, scorer, added, f, blank, tried):
 
 @kernel
 def find_least(prefixes, added, m, threshold):
-    """Return the least score in the next beam, as far as the scores are known."""
+    """Return the lowest score in the next beam, as far as the scores are known."""
     n, width, best, count = prefixes.used[0], len(prefixes.beam), added.best, 0
     for i in range(n + m):
         is_known = i < n or prefixes.links[added.node[i - n], UNREAD] == NONE
@@ -136,9 +136,9 @@ def find_least(prefixes, added, m, threshold):
 
 @kernel
 def select(prefixes, scorer, added, m, least):
-    """Keep the prefixes, and those with a symbol added, that have at least a score; at most `width`."""
+    """Keep the prefixes, with and without an added symbol, that reach a score; at most `width` prefixes."""
     (n, _), beam, links, numbers, count = prefixes.used, prefixes.beam, prefixes.links, prefixes.numbers, 0
-    ties = len(beam)  # that are kept: less than `width` have more
+    ties = len(beam)  # kept prefixes: fewer than `width` have a higher score
     for i in range(n + m):
         ties -= (numbers[beam[i], SCORE] if i < n else added.score[i - n]) > least
     for i in range(n):
@@ -180,8 +180,8 @@ def add(prefixes, scorer, node, k):
 def advance(frames, blank, tried, starts, threshold, prefixes, scorer, added, is_needed, t):
     """Read frames (T, K) from t on; return the frame that cannot be read yet, or T.
 
-    Frame t tries the symbols ``tried[starts[t] : starts[t + 1]]``. It cannot be read while the model has not read the
-    prefixes in the beam for which `is_needed` (width,) is set: those with a symbol added that may be in the next beam.
+    Frame t tries the symbols ``tried[starts[t] : starts[t + 1]]``. It cannot be read until the model has read the
+    prefixes in the beam for which `is_needed` (width,) is set: with a symbol added, they may be in the next beam.
     """
     while t < len(frames):
         m, waits = extend(prefixes, scorer, added, frames[t], blank, tried[starts[t] : starts[t + 1]]), False
@@ -203,9 +203,9 @@ def advance(frames, blank, tried, starts, threshold, prefixes, scorer, added, is
 def find_paths(p, blank, path, b, s, back, spans):
     """Return the logarithm of the sum over all paths of a text, or find the most likely one, given p (T, K).
 
-    `path` (S,) has the symbols of the text; ``b[i]`` and ``s[i]``, both (S + 1,), are those of its first i symbols and
-    a blank, and of i + 1 symbols. If `back` (T, 2 S + 1) is not empty, maxima take the place of sums: it is set to how
-    many of these states before each the most likely path was in the frame before, and `spans` (S, 2) to the first and
+    `path` (S,) has the symbols of the text; ``b[i]`` is the probability of its first i symbols and a blank, ``s[i]`` of
+    i + 1 symbols, both (S + 1,). If `back` (T, 2 S + 1) is not empty, maxima replace the sums: `back` is set to how
+    many of these states earlier the most likely path was in the previous frame, and `spans` (S, 2) to the first and
     last frame of each symbol. All four are 0 before.
     """
     S, log_p, first, last, least = len(path), 0.0, 0, -1, 0.0
@@ -213,7 +213,7 @@ def find_paths(p, blank, path, b, s, back, spans):
     for t in range(len(p)):
         most, lowest, highest = 0.0, first, min(S - 1, last + 1)
         first, last = S, -1
-        for i in range(highest, lowest - 1, -1):  # those before and after are 0
+        for i in range(highest, lowest - 1, -1):  # the others are 0
             k = path[i]
             two = s[i - 1] if i > 0 and path[i - 1] != k else 0.0  # (3), (4)
             in_b, in_s = b[i + 1] + s[i], s[i] + b[i] + two

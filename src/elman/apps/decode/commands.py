@@ -59,7 +59,7 @@ def decode(
     beta
         Added to the score for every symbol. By default 1.5 with a language model, and 0 without.
     width
-        Number of prefixes that are kept after each frame.
+        Number of prefixes kept after each frame.
     hotword
         Word that is more likely than the language model says; repeatable.
     from_logits
@@ -128,7 +128,7 @@ def _read_lines(paths: Sequence[Path]) -> Iterator[tuple[str, NDArray[Any]]]:
     for file in files:
         with report_system_errors(f"read {quote(file)}"):
             try:
-                loaded = np.load(file)  # which refuses pickled objects
+                loaded = np.load(file)  # it refuses pickled objects
             except (ValueError, EOFError, BadZipFile):
                 raise ElmanError(f"{quote(file)} is not an array of NumPy: pass a file .npy or .npz") from None
             arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {f":{name}": loaded[name] for name in loaded}

@@ -1,24 +1,24 @@
-"""CTC decoding with a language model, a prefix beam search, and new scores for the hypotheses of another decoder.
+"""CTC decoding with a language model by prefix beam search, and new scores for another decoder's hypotheses.
 
 T  frames        K  symbols of the acoustic model, the blank among them        n  prefixes in the beam
 
 An acoustic model that was trained with connectionist temporal classification (CTC) predicts a distribution f over K
-symbols in each of T frames. A path has one symbol per frame; its text is what remains when repeated symbols are merged
-and then blanks removed. The score of a text y is ::
+symbols in each of T frames. A path has one symbol per frame; merging repeated symbols and then removing blanks gives
+its text. The score of a text y is ::
 
     (1)  score(y) = log p(y) + alpha log p_lm(y) + beta |y| + bonus of hotwords
 
 where p(y) is the sum over all paths of y. The search reads the frames in order and keeps the prefixes with the highest
-scores, each with the probability b of its paths that end in a blank and s of those that end in a symbol. A frame
+scores, each with the probability b of its paths that end in a blank and s of its paths that end in a symbol. A frame
 changes them to ::
 
     (2)  b' = (b + s) f(blank)    s' = s f(k)    where k is the last symbol, which is merged when repeated
     (3)  s' = (b + s) f(k)                       of the prefix with k added
-    (4)  s' = b f(k)                             likewise, if k is the last symbol already: after a blank only
+    (4)  s' = b f(k)                             instead, if k is already the last symbol: only after a blank
 
 If the prefix of (3) or (4) is in the beam, its two s' are added. The language model reads a prefix only if one of its
-extensions might be kept: without the log p_lm of what is added, which is not known yet, (1) bounds their scores. These
-sums lack the paths by way of prefixes that were dropped, so p(y) of what is left at the end is computed once more.
+extensions might be kept: before the log p_lm of the added symbol is known, (1) without it bounds their scores. These
+sums lack the paths through dropped prefixes, so p(y) of the final texts is computed again.
 
 References: A. Graves, N. Jaitly, "Towards end-to-end speech recognition with recurrent neural networks", ICML 2014;
 A. Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs", 2014.
@@ -44,12 +44,12 @@ from elman.model import Model
 
 ALPHA, BETA = 0.5, 1.5
 """The default weights with a language model."""
-MAX_WIDTH = 100_000  # the states of so many prefixes of a small network take 100 MB
+MAX_WIDTH = 100_000  # the states of so many prefixes of a small network use 100 MB
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A text with its score (1), and what is known of it."""
+    """A text with its score (1) and its parts."""
 
     text: str
     score: float
@@ -62,7 +62,7 @@ class Hypothesis:
     frames: tuple[tuple[int, int], ...] = ()
     """The first and the last frame of each symbol, on the most likely path of the text."""
     state: LmState | None = field(default=None, compare=False, repr=False)
-    """The language model after the text: a search that is passed it continues the text. None without a model."""
+    """The language model after the text; a search with this state continues the text. None without a model."""
 
 
 class SearchOptions(TypedDict, total=False):
@@ -82,7 +82,7 @@ class SearchOptions(TypedDict, total=False):
 
 
 class CtcSearch:
-    """The search of `decode_ctc`, with its parameters, that is passed the frames in pieces, as they arrive.
+    """The search of `decode_ctc`, with its parameters, for frames that arrive in pieces.
 
     Examples
     --------
@@ -129,7 +129,7 @@ class CtcSearch:
         self._begin(0)
 
     def _begin(self, place: int) -> None:
-        """Begin, with the slots of the language model at a place."""
+        """Begin the search, which uses the slots of the language model at `place`."""
         self._place, reader, words = place, self._reader, self._hotwords
         self._scorer = beam.Scorer(
             *self._weights, reader.unknown, reader.log_p[place], reader.index, words.kind, words.after, words.gain,
@@ -146,7 +146,7 @@ class CtcSearch:
             self._reader.read([unread])
 
     def _advance(self, frames: NDArray[np.float64]) -> Iterator[language_model.Unread]:
-        """Read frames; yield what the language model has to read before the next."""
+        """Read frames; yield the prefixes that the language model has to read before the next frame."""
         self._pieces.append(frames)
         is_tried = frames > frames.max(axis=1, keepdims=True) - self._symbol_threshold
         is_tried[:, self._blank] = False
@@ -178,7 +178,7 @@ class CtcSearch:
         return language_model.Unread(self._place, self._prefixes.links, self._prefixes.beam[:n], is_needed[:n])
 
     def _reserve(self, nodes: int) -> None:
-        """Make room for so many more nodes."""
+        """Make room for more nodes."""
         used, kept, links, numbers = self._prefixes
         if used[1] + nodes > len(links):
             size = 2 * len(links) + nodes
@@ -200,7 +200,7 @@ class CtcSearch:
             Whether the text ends here: a model of independent lines then predicts its end, and the beginning of a
             hotword adds nothing.
         nbest : int
-            Texts that are returned, at most.
+            Maximum number of texts that are returned.
         """
         check_range("nbest", nbest, 1)
         self._pieces = [np.concatenate(self._pieces)]
@@ -219,7 +219,7 @@ class CtcSearch:
         return found
 
     def _read_all(self, nodes: NDArray[np.int64], end: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return log p_lm of prefixes, and all that (1) adds to log p, after the model has read them."""
+        """Return log p_lm of prefixes, and the sum of the terms of (1) after log p, once the model has read them."""
         self._reader.read([self._unread(np.ones(self._width, np.bool_))])
         links, numbers = self._prefixes.links[nodes], self._prefixes.numbers[nodes]
         hotword, log_p = links[:, beam.HOTWORD], np.zeros(len(nodes))
@@ -260,47 +260,47 @@ def decode_ctc(
 ) -> list[Hypothesis]:
     """Return the texts that a prefix beam search finds in the output of a CTC model, the best first.
 
-    A model of independent lines also predicts the end of the text. Every other one reads a line feed before it.
+    A model of independent lines also predicts the end of the text. Every other model reads a line feed before the text.
 
     Parameters
     ----------
     log_probs : array, shape (T, K)
         The log-probability of every symbol in every frame, in nats.
     symbols : sequence of str, or mapping of str to int
-        The K symbols, with the blank, or the column of each. A symbol that is not a character of the language model
-        costs what `elman.text.unknown` says.
+        The K symbols, including the blank, or the column of each symbol. `elman.text.unknown` defines the cost of a
+        symbol that is not a character of the language model.
     lm : Model, optional
         The language model: a network, with or without a prior, an ensemble, counts, or any object with the methods of
         `elman.apps.decode.LanguageModel`.
     nbest : int
-        Texts that are returned, at most.
+        Maximum number of texts that are returned.
     end : bool
         Whether the text ends after the last frame, see `CtcSearch.finish`.
     alpha : float
         Weight of the language model, at least 0; by default 0.5. `elman.choose_weights` chooses it and `beta`.
     beta : float, optional
-        Added to the score for every symbol; it makes up for the cost of a long text in the language model. By default
-        1.5 with a language model, and 0 without.
+        Added to the score for every symbol; it compensates for the cost of a long text in the language model. By
+        default 1.5 with a language model, and 0 without.
     width : int
-        Prefixes that are kept after each frame, at most; by default 50.
+        Maximum number of prefixes kept after each frame; by default 50.
     blank : str, optional
         The blank; by default the first of "", ``<pad>``, ``[PAD]``, ``<blank>``, ``<blk>`` and ``_`` that is a symbol.
     space : str
-        The symbol that stands for a space, if " " is not one of them; by default ``|``.
+        The symbol that represents a space if " " is not a symbol; by default ``|``.
     symbol_threshold : float
-        Symbols are not added in a frame in which they are less likely than the best one by this many nats or more; by
-        default 5.
+        A symbol that is less likely than a frame's best symbol by this many nats or more is not added there; by default
+        5.
     beam_threshold : float
-        Prefixes are dropped whose score is lower than the best one by more than this many nats; by default 10. With
+        Prefixes whose score is lower than the best score by more than this many nats are dropped; by default 10. With
         both thresholds ``math.inf`` and a sufficient width, the scores are exact.
     hotwords : iterable of str
-        Words that are more likely than the acoustic and the language model say.
+        Words that are more likely than the acoustic model and the language model predict.
     hotword_weight : float
         Added to the score for each of these words in the text, and a part of it for a beginning; by default 10.
     from_logits : bool
-        Whether to normalize what is passed, which may be logits, by a log-softmax; by default not.
+        Whether to normalize the array, which may contain logits, by a log-softmax; by default not.
     state : LmState, optional
-        The language model after the text before, ``Hypothesis.state``; by default, a text begins.
+        The state of the language model after the previous text, ``Hypothesis.state``; by default, a text begins.
 
     Returns
     -------
@@ -309,8 +309,8 @@ def decode_ctc(
     Raises
     ------
     ElmanError
-        If the shape of the log-probabilities is not (T, K), those of a frame are not finite or not normalized; if the
-        symbols are not distinct or lack the blank, or an option is out of its range.
+        If the shape of the log-probabilities is not (T, K), a frame's log-probabilities are not finite or not
+        normalized, the symbols are not distinct or lack the blank, or an option is out of its range.
 
     Warns
     -----
@@ -345,14 +345,14 @@ def decode_batch(
     batch_size: int = 16,
     **options: Unpack[SearchOptions],
 ) -> list[list[Hypothesis]]:
-    """Return what `decode_ctc` returns for each of several lines, of which a network reads many prefixes in one step.
+    """Return the result of `decode_ctc` for each of several lines; a network reads prefixes of many lines in one step.
 
     Parameters
     ----------
     log_probs : iterable of array, shape (T, K)
-        Of each line, as in `decode_ctc`.
+        The log-probabilities of each line, as in `decode_ctc`.
     batch_size : int
-        Lines that are decoded together; by default 16.
+        Number of lines that are decoded together; by default 16.
     symbols, lm, …
         As in `decode_ctc`.
 
@@ -365,7 +365,7 @@ def decode_batch(
     """
     check_range("batch_size", batch_size, 1)
     search, arrays = CtcSearch(symbols, lm, **options), inputs.list_arrays(log_probs)
-    batch_size = max(1, min(batch_size, len(arrays)))  # for which there is memory
+    batch_size = max(1, min(batch_size, len(arrays)))  # there is memory for so many
     order = sorted(range(len(arrays)), key=lambda n: arrays[n].shape[:1])  # lines of a batch end at about the same time
     found = dict[int, list[Hypothesis]]()
     for first in range(0, len(arrays), batch_size):
@@ -390,8 +390,8 @@ def rescore(
     Parameters
     ----------
     nbest : iterable of (text, score), or of Hypothesis
-        The score takes the place of log p(text) in that of `decode_ctc`: it should not contain that of another language
-        model. That of a ``Hypothesis`` is its `acoustic`.
+        The score replaces log p(text) in the score of `decode_ctc`; it should not include another language model's
+        score. The score of a ``Hypothesis`` is its `acoustic`.
     lm : Model
     alpha, beta : float
         As in `decode_ctc`.

@@ -17,7 +17,7 @@ from elman.network import log_softmax
 BLANKS = ("", "<pad>", "[PAD]", "<blank>", "<blk>", "_")
 """The usual names of the blank; the first of them that is a symbol."""
 ROUNDING = 0.02
-"""The logarithm of the sum of probabilities in half precision, such as bfloat16, may differ from 0 by less."""
+"""Tolerance of the logarithm of a sum of probabilities, which may be in half precision, such as bfloat16."""
 
 
 def check_weights(alpha: float, beta: float) -> tuple[float, float]:
@@ -27,7 +27,7 @@ def check_weights(alpha: float, beta: float) -> tuple[float, float]:
 
 
 def list_texts(symbols: Sequence[str] | Mapping[str, int], blank: str | None, space: str) -> list[str]:
-    """Return the text that each symbol stands for: "" for the blank only."""
+    """Return the text that each symbol represents: "" only for the blank."""
     names = list_strings("symbols", symbols)
     if isinstance(symbols, Mapping):
         columns: Any = {symbols[name]: name for name in names if isinstance(symbols[name], Integral)}
@@ -84,7 +84,7 @@ def read_frames(log_probs: ArrayLike, K: int, from_logits: bool) -> NDArray[np.f
 
 
 class Hotwords(NamedTuple):
-    """The tables of `beam.Scorer`; node 0 is before a word, node 1 within a word that is not one of them."""
+    """The tables of `beam.Scorer`; node 0 is before a word, node 1 within a word that is not a hotword."""
 
     kind: NDArray[np.int64]
     after: NDArray[np.int64]
@@ -94,7 +94,7 @@ class Hotwords(NamedTuple):
 
 
 def make_hotwords(texts: Sequence[str], hotwords: Iterable[str], weight: float) -> Hotwords:
-    """Return the tables by which each of the words adds `weight`, and its beginning a part of it."""
+    """Return the tables with which each word adds `weight`, and its beginning a part of `weight`."""
     listed = list_strings("hotwords", [hotwords] if isinstance(hotwords, str) else hotwords)
     weight = check_number("hotword_weight", weight)
     words = sorted({word for each in listed for word in each.split()}, key=len)
@@ -103,7 +103,7 @@ def make_hotwords(texts: Sequence[str], hotwords: Iterable[str], weight: float) 
         raise ElmanError(f"hotwords must consist of the symbols (got {quote(missing[0])})")
     is_boundary = [False, True, *(not each.isalnum() for each in kinds)]
     children, value, ends = [dict[int, int](), dict[int, int]()], [0.0, 0.0], set[int]()
-    for word in words:  # the shortest first, whose beginnings are larger parts
+    for word in words:  # the shortest first: their beginnings are larger parts
         node = 0
         for length, kind in enumerate(map(kinds.__getitem__, word), 1):
             if kind not in children[node]:

@@ -11,7 +11,7 @@ from elman.apps.decode.ctc import SearchOptions, decode_batch
 from elman.apps.decode.language_model import LanguageModel
 from elman.errors import ElmanError, quote
 
-Record = tuple[int, int, int, float]  # label, first and last frame, and highest probability in them
+Record = tuple[int, int, int, float]  # label, first and last frame, and highest probability in these
 
 
 def kraken_decoder(
@@ -19,8 +19,8 @@ def kraken_decoder(
 ) -> Callable[..., list[list[Record]]]:
     """Return a function for ``RecognitionInferenceConfig(decoder=…)`` of kraken 7.
 
-    `codec` is that of the recognizer, and the others are as in `elman.decode_ctc`. The language model reads the text in
-    the order of the frames; it does not know labels of several characters, nor characters of several labels.
+    `codec` is the recognizer's codec; the other arguments are as in `elman.decode_ctc`. The language model reads the
+    text in the order of the frames; it does not know labels of several characters, or characters of several labels.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def kraken_decoder(
     [[(1, 0, 0, 0.8), (2, 1, 1, 0.8)]]
     """
     if not isinstance(getattr(codec, "c2l", None), Mapping):
-        raise ElmanError(f"codec must be that of a recognizer of kraken, with c2l (got {quote(codec)})")
+        raise ElmanError(f"codec must be a kraken recognizer's codec, with c2l (got {quote(codec)})")
     options = {"blank": "", "from_logits": True, **options}
     names = {labels[0]: characters for characters, labels in codec.c2l.items() if len(labels) == 1}
 

@@ -1,4 +1,4 @@
-"""What a search asks of a language model: its protocol, and the states of the prefixes that it has read."""
+"""The protocol of a language model in a search, and the states of the prefixes that it has read."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Ints = NDArray[np.int64]
 
 SPECIAL = re.compile(r"[<\[].+[>\]]")
 MAX_UNKNOWN = 1 / 3
-"""The part of the symbols that a model may not know without a warning."""
+"""The fraction of the symbols that may be unknown to a model without a warning."""
 
 
 class LanguageModel(Protocol):
-    """What is used as a language model: an `elman.Model`, or any other object of this form.
+    """The protocol of a language model: an `elman.Model`, or any other object with these attributes.
 
-    `alphabet` has `characters` and `start_char`, as `elman.text.Alphabet` has them, and may have `has_unknown`. A true
-    `is_of_lines`, which may be missing, says that the model predicts a line feed at the end of a text. The states of n
-    sequences have `select`, which returns the states of a list of rows, and `set_rows`, which replaces those of a list
-    of rows in place.
+    `alphabet` has `characters` and `start_char`, like `elman.text.Alphabet`, and may have `has_unknown`. If
+    `is_of_lines`, which may be missing, is true, the model predicts a line feed at the end of a text. The states of n
+    sequences have `select`, which returns the states of a list of rows, and `set_rows`, which replaces the states of a
+    list of rows in place.
     """
 
     @property
@@ -47,24 +47,24 @@ class LmState(NamedTuple):
     """A language model that has read a text."""
 
     state: Any
-    """Its state, of one sequence."""
+    """The state of the model, for one sequence."""
     log_p: Array
     """The log-probability of every next character, (K,), in nats."""
 
 
 class Unread(NamedTuple):
-    """What a search asks a `Reader`: to read the last symbols of prefixes in its beam."""
+    """A request of a search to a `Reader`: read the last symbols of prefixes in its beam."""
 
-    place: int  # of the search among those of the reader
+    place: int  # place of the search among the searches of the reader
     links: NDArray[np.int32]  # columns of all nodes
     nodes: Ints  # the beam
     is_needed: NDArray[np.bool_]  # of each of them
 
 
 class Reader:
-    """A model, and its states after the prefixes that the searches of a batch have read, each in a slot of its search.
+    """A model and its states after the prefixes of the searches in a batch, each in a slot of its search.
 
-    Rows of the beam refer to the slots, of which a search uses as many as are in its beam and are read in a step.
+    Rows of the beam refer to the slots. A search uses a slot for each prefix that is in its beam or is read in a step.
     """
 
     def __init__(self, model: LanguageModel | None, texts: Sequence[str], width: int, start: LmState | None) -> None:
@@ -94,7 +94,7 @@ class Reader:
         self.reserve(1)
 
     def reserve(self, searches: int) -> None:
-        """Make slots for so many searches, all in the state of the start."""
+        """Make slots for a number of searches, all in the initial state."""
         if self.model is not None:
             self.states = self.start.state.select([0] * searches * self.slots)
             self.log_p = np.tile(np.asarray(self.start.log_p, np.float64), (searches, self.slots, 1))
@@ -120,7 +120,7 @@ class Reader:
             self.log_p.reshape(-1, self.log_p.shape[-1])[rows] = log_p
 
     def state(self, place: int, slot: int) -> LmState | None:
-        """Return what is in a slot of a search."""
+        """Return the contents of a slot of a search."""
         if self.model is None:
             return None
         return LmState(self.states.select([place * self.slots + slot]), self.log_p[place, slot].copy())
@@ -137,7 +137,7 @@ def check_is_language_model(model: Any) -> None:
 
 
 def warn_of_unknown(model: LanguageModel, texts: Sequence[str]) -> None:
-    """Warn if the model does not know many of the symbols, of which special ones such as ``<s>`` are not counted."""
+    """Warn if the model does not know many of the symbols; special symbols such as ``<s>`` are not counted."""
     characters, counted = {*model.alphabet.characters}, [each for each in texts if each and not SPECIAL.fullmatch(each)]
     unknown = [text for text in counted if text not in characters]
     if len(unknown) > MAX_UNKNOWN * len(counted):
@@ -145,7 +145,7 @@ def warn_of_unknown(model: LanguageModel, texts: Sequence[str]) -> None:
         if any(text.swapcase() in characters for text in unknown):
             remedy = "pass them in the letter case of the model"
         elif any(len(text) > 1 for text in unknown):
-            remedy = "a model of characters takes a symbol of several for one that it does not know"
+            remedy = "a model of characters does not know symbols of several characters"
         given = f"{len(unknown)} of the {len(counted)} symbols, such as {quote(unknown[0])}"
         warnings.warn(f"the language model does not know {given}: {remedy}", UserWarning, stacklevel=5)
 

@@ -1,4 +1,4 @@
-"""The interface of pyctcdecode 0.5 for labels of characters, so that its users change an import and the model."""
+"""The interface of pyctcdecode 0.5 for labels of characters: its users only change an import and the model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BeamSearchDecoderCTC:
     labels : sequence of str
         ``|`` may stand for the space, and ``<pad>`` or ``_`` for the blank, which is appended if there is none.
     kenlm_model_path : model or path, optional
-        The language model: an `elman.Model`, the path of a run, or that of an ARPA file of characters.
+        The language model: an `elman.Model`, or the path of a run or of an ARPA file of characters.
     alpha, beta : float
         As in `elman.decode_ctc`: `beta` is added for every character, and only if there is a language model.
 
@@ -80,8 +80,9 @@ class BeamSearchDecoderCTC:
     ) -> list[tuple[str, LmState | None, list[Any], float, float]]:  # fmt: skip
         """Return the texts in the beam, the best first, given logits or probabilities (T, K).
 
-        Of each: text, state of the language model, words with their first frame and the one after the last, log p(text)
-        and score. `token_min_logp` is relative to the best symbol of a frame; `prune_history` has no effect.
+        A text's tuple has the text, the state of the language model, the words with their first frame and the frame
+        after the last, log p(text) and the score. `token_min_logp` is relative to the best symbol of a frame;
+        `prune_history` has no effect.
         """
         frames = read_matrix("logits", logits, len(self.labels))
         if np.isclose(frames.sum(axis=-1).mean(), 1):  # probabilities
@@ -113,7 +114,7 @@ class BeamSearchDecoderCTC:
     @classmethod
     @checks_types
     def load_from_dir(cls, filepath: str | os.PathLike[str]) -> BeamSearchDecoderCTC:
-        """Return what `save_to_dir` wrote."""
+        """Return the decoder that `save_to_dir` wrote."""
         try:
             contents = json.loads((Path(filepath) / "alphabet.json").read_text("utf-8"))
             contents |= {"kenlm_model_path": filepath} if (Path(filepath) / "model.safetensors").exists() else {}
@@ -130,7 +131,7 @@ def _check_nats(name: str, value: float) -> float:
 
 
 def _normalize(labels: Sequence[str]) -> list[str]:
-    """Return the labels as pyctcdecode does: "" for the blank, " " for the space, ⁇ for the unknown symbol."""
+    """Return the labels like pyctcdecode: "" for the blank, " " for the space, ⁇ for the unknown symbol."""
     if subwords := [label for label in labels if label.startswith(("▁", "##"))]:
         raise ElmanError(f"labels must be characters, not subwords (got {quote(subwords[0])}): use pyctcdecode")
     blank = next((each for each in BLANKS if each in labels), "")

@@ -13,13 +13,13 @@ from elman.apps.decode.language_model import LanguageModel
 from elman.errors import ElmanError, checks_types, list_strings, quote
 
 START, STEPS = (0.5, 2.5), ((0.2, 1.0), (0.1, 0.5))
-"""The first alpha and beta that are tried, and the steps in which they are changed, one pair after the other."""
+"""The first alpha and beta that are tried, and the pairs of steps by which they are changed, in order."""
 DIRECTIONS = ((1, 1), (0, 1), (1, 0), (-1, 0), (0, -1), (-1, -1), (1, -1), (-1, 1))
 """Good weights are on a ridge: a larger alpha usually needs a larger beta."""
 
 
 class Weights(NamedTuple):
-    """The weights that were chosen, and the errors with them."""
+    """The chosen weights, and the errors with them."""
 
     alpha: float
     beta: float
@@ -47,13 +47,14 @@ def choose_weights(
 ) -> Weights:
     """Return the `alpha` and `beta` of `decode_ctc` with the fewest errors on lines whose texts are known.
 
-    They are changed, alone and together, in steps of 0.2 and 1, then of 0.1 and 0.5, while that helps: some twenty
-    decodings of all lines. A few hundred lines suffice, which should not be those that are then reported.
+    The weights are changed, alone and together, in steps of 0.2 and 1, then of 0.1 and 0.5, while that helps: some
+    twenty decodings of all lines. A few hundred lines suffice; they should not be the lines on which results are then
+    reported.
 
     Parameters
     ----------
     log_probs : sequence of array, shape (T, K)
-        Of each line, as in `decode_ctc`.
+        The log-probabilities of each line, as in `decode_ctc`.
     references : sequence of str
         The texts of the lines.
     symbols, lm, …
@@ -95,7 +96,7 @@ def choose_weights(
 
 
 def check_references(lines: Sequence[object], references: Sequence[str]) -> None:
-    """Check that there is a reference for each line, and one at least."""
+    """Check that there is a reference for each line, and at least one line."""
     if len(lines) != len(references) or not references:
         raise ElmanError(f"there are {len(lines)} lines and {len(references)} references: pass the text of each line")
 

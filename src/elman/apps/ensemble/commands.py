@@ -14,7 +14,7 @@ GROUP = "Exchange"
 
 
 def ensemble(*runs: Path, out: Out, weights: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None) -> int:
-    """Combine several models into one, whose logits are the weighted sum of theirs.
+    """Combine several models into one model, whose logits are the weighted sum of their logits.
 
     Parameters
     ----------

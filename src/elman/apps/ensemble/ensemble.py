@@ -1,4 +1,4 @@
-"""`elman.ensemble`: several networks as one, whose logits are the weighted sum of theirs.
+"""`elman.ensemble`: several networks as one network, whose logits are the weighted sum of their logits.
 
 i  1 … n, a network with m_i hidden units and weight w_i        m  the sum of all m_i
 
@@ -7,9 +7,9 @@ i  1 … n, a network with m_i hidden units and weight w_i        m  the sum of 
     (1)  o_t = sum_i w_i o_t^i                      so p_t is proportional to the product of all (p_t^i)^w_i
     (2)  h_t = [h_t^1 … h_t^n]    V = [w_1 V^1 … w_n V^n]    c = sum_i w_i c^i    alpha = sum_i w_i alpha^i
 
-(1) is the output of one network of the same cell, whose state contains those of all (2): the blocks of its W, and of U
+(1) is the output of one network of the same cell, whose state contains the states of all networks (2): its W, and U
 above the first layer, are block-diagonal, so that no network reads the state of another. alpha is the sum over the
-networks that have a prior. With weights that sum to 1, p_t is the geometric mean of the distributions, normalized.
+networks that have a prior. If the weights sum to 1, p_t is the normalized geometric mean of the distributions.
 """
 
 from __future__ import annotations
@@ -27,26 +27,27 @@ from elman.ngram import ngram_tensors
 
 
 def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None) -> Model:
-    """Return the ensemble of several models as one model, whose logits are the weighted sum of theirs.
+    """Return the ensemble of several models as one model, whose logits are the weighted sum of their logits.
 
     Networks that were trained with different seeds, sizes or settings make different errors, which a mean reduces. The
-    result is an ordinary network whose layers have the hidden units of all, so every function and command accepts it.
-    Its memory and time grow with the square of the hidden size.
+    result is an ordinary network whose layers have the hidden units of all networks, so every function and command
+    accepts it. Its memory and time grow with the square of the hidden size.
 
     Parameters
     ----------
     models : iterable of Model
-        At least two, with the same cell, number of layers, alphabet and precision, of continuous text or of independent
-        lines; those with an n-gram prior with the same one.
+        At least two models with the same cell, number of layers, alphabet and precision, all of continuous text or all
+        of independent lines. Models with an n-gram prior must have the same prior.
     weights : sequence of float, optional
-        Of each model's logits, at least 0; by default 1 divided by the number of models. They are not normalized: with
-        a sum below 1 the distribution is flatter, and above 1 sharper. A model with weight 0 is left out.
+        The weights of the models' logits, at least 0; by default 1 divided by the number of models. They are not
+        normalized: with a sum below 1 the distribution is flatter, with a sum above 1 sharper. A model with weight 0 is
+        left out.
 
     Raises
     ------
     ElmanError
-        If there are fewer than two models, they differ in more than size and weights, or a weight is negative or not a
-        finite number, or all are 0.
+        If there are fewer than two models, they differ in more than size and weights, a weight is negative or not
+        finite, or all weights are 0.
 
     Examples
     --------
@@ -100,7 +101,7 @@ def _check_models(models: Iterable[Model]) -> list[Model]:
 
 
 def _describe(model: Model) -> dict[str, object]:
-    """Return what the models of an ensemble have in common, besides the alphabet and the prior."""
+    """Return the properties that the models of an ensemble must share, besides the alphabet and the prior."""
     network = model.parameters.architecture
     text = "independent lines" if model.is_of_lines else "continuous"
     of_units = {"cell": network.cell, "number of layers": network.layers} if network.m else {}
@@ -138,14 +139,14 @@ def _check_weights(weights: Sequence[float], n: int) -> list[float]:
 
 @np.errstate(over="ignore", invalid="ignore")  # weights may be too large
 def join_parameters(members: Sequence[Parameters], weights: Sequence[float]) -> Parameters:
-    """Return the network of (2), of members that differ in size, parameters and whether they have the prior only."""
+    """Return the network of (2); its members differ only in size, parameters and whether they have the prior."""
     with_units = [member for member in members if member.architecture.m] or members[:1]
     net, arrays = with_units[0].architecture, Arrays()
     for number in range(1, net.layers + 1):
         for name in layer_names(net.cell):
             reads_states = name == "W" or (name == "U" and number > 1)
             arrays[name + suffix(number)] = _join_blocks(with_units, name + suffix(number), reads_states)
-    # In float64, so that the sums are rounded once, and a weight that is too large shows at the end only.
+    # In float64, so that the sums are rounded once, and a weight that is too large shows only at the end.
     pairs = [*zip(weights, members, strict=True)]
     arrays["V"] = np.concatenate([np.float64(weight) * member["V"] for weight, member in pairs], axis=1)
     arrays["c"] = _weighted_sum(pairs, "c")
@@ -166,7 +167,7 @@ def join_states(states: Sequence[State], net: Architecture) -> Array:
 
 
 def _join_blocks(members: Sequence[Parameters], name: str, reads_states: bool) -> Array:
-    """Return an array of a layer: of every gate the rows of all members, in columns of their own if it reads states."""
+    """Return an array of a layer: for every gate, all members' rows, in separate columns if the array reads states."""
     gates = 1 if name[0] in members[0].architecture.spec.extra_biases else members[0].architecture.gates
     blocks = [member[name].reshape(gates, member.architecture.m, *member[name].shape[1:]) for member in members]
     if reads_states:

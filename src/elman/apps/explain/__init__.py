@@ -1,1 +1,1 @@
-"""What a model has learned: predictions, parts of the n-gram prior, hidden units that follow features of a text."""
+"""Interpretation of a model: predictions, contributions of the n-gram prior, and units that track text features."""

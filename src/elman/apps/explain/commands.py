@@ -44,7 +44,7 @@ def explain(
     field: Field = "",
     as_json: Json = False,
 ) -> int:
-    """Colour a text by surprisal in the terminal, or with --out write a page with the activations of hidden units, too.
+    """Colour a text by surprisal in the terminal, or with --out write a page that also has hidden units' activations.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _read_page(model: Model, corpus: list[str | Path], out: Path | None, encodin
 
 
 def _print_text(page: ExplainPage) -> None:
-    """Print the text with the surprisal of every character, what masks replaced with that of their symbols."""
+    """Print the text with the surprisal of every character; masked characters have the surprisal of their symbol."""
     import numpy as np
 
     from elman.text import visible

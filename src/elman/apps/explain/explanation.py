@@ -1,30 +1,30 @@
-"""Interpretation: what a network computes at every character of a text.
+"""Interpretation: the values that a network computes at every character of a text.
 
-That is the surprisal, the predictions, the activations, and the contribution of the n-gram prior. How well units track
-features of the text is a matter of `elman.apps.explain.probing`.
+These are the surprisal, the predictions, the activations, and the contribution of the n-gram prior.
+`elman.apps.explain.probing` measures how well units track features of the text.
 
 N  characters in the text              K  size of the alphabet      y  the character at a position
 D  numbers in the recurrent state      C  most likely characters recorded at each position, `CANDIDATES` or K
 
-The text is read once, from its first character to its last, in slices. Of the logits and states of a slice only this is
-recorded: index and probability of each of the C characters, and one byte per unit.
+The text is read once, from its first character to its last, in slices. From the logits and states of a slice, only the
+index and probability of each of the C characters and one byte per unit are recorded.
 
 With an n-gram prior the logits are a sum of two terms, alpha_j log q of the n-gram model (counting) and V h + c (the
-network), see `elman.network.output`. A term by itself, or none, or both, give y a probability::
+network), see `elman.network.output`. One term, no term, or both give y a probability::
 
     v(none) = log 1/K     v(counting) = log softmax(alpha_j log q)[y]     v(network) = log softmax(V h + c)[y]
     v(both) = log p[y]
 
-The contribution of a term is its Shapley value (Lundberg and Lee, 2017), the mean of what it adds when it is added
-first and when it is added last::
+The contribution of a term is its Shapley value (Lundberg and Lee, 2017), the mean of its gain when it is added first
+and its gain when it is added last::
 
     (1)  counting = (v(counting) - v(none) + v(both) - v(network)) / 2
     (2)  network  = (v(network) - v(none) + v(both) - v(counting)) / 2
     (3)  counting + network = log p[y] - log 1/K
 
-So they are shares of what the model knows more than a uniform guess. What both terms know is divided equally.
+They are therefore shares of the model's gain over a uniform guess. A gain that either term gives is divided equally.
 
-Unknown characters are not read; their cost, of a uniform guess as well, is defined in `elman.text.unknown`.
+Unknown characters are not read; `elman.text.unknown` defines their cost, also for a uniform guess.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class PriorExplanation:
-    """What counting and the network contribute to each character, in bits."""
+    """The contributions of counting and of the network to each character, in bits."""
 
     order: int
     surprisal: Floats
@@ -101,7 +101,7 @@ class Explanation:
     """(N, D): The activation of every unit after the character has been read, or skipped if it is unknown; see
     `dequantize`."""
     units: tuple[Unit, ...]
-    prior: PriorExplanation | None = None  # None for a network without an n-gram prior, or whose prior is off
+    prior: PriorExplanation | None = None  # None for a network without an n-gram prior, or with its prior off
 
     @property
     def chars(self) -> int:
@@ -150,7 +150,7 @@ def check_length(N: int) -> None:
 def _record(
     session: InferenceSession, parameters: Parameters, initial: State, indices: Indices, penalty: float
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8], Indices, Floats, QuantizedActivations]:
-    """Read a text (N,) from a state, its known characters only."""
+    """Read the known characters of a text (N,) from a state."""
     # Return the R costs of each character in nats (R, N), see `_predict`, NaN where it is the first or unknown; the
     # matched lengths (N,), 0 there; the most likely characters and their probabilities; and the activations.
     network, known, state = parameters.architecture, np.flatnonzero(indices < len(parameters["c"])), initial.reshape(1)
@@ -159,7 +159,7 @@ def _record(
     is_bounded = np.array([unit.vector.bounded for unit in list_units(network)], np.bool_)
     nats, matched = np.full((R, N), np.nan), np.zeros(N, np.uint8)
     candidates, probabilities = np.zeros((n + 1, C), indices.dtype), np.zeros((n + 1, C), np.float32)
-    times = np.diff(known, prepend=0, append=N)  # at how many positions the state before each known character is held
+    times = np.diff(known, prepend=0, append=N)  # number of positions that share the state before each known character
     step = max(1, MAX_SLICE_VALUES // (R * K + D))
     with Spool(np.dtype(np.uint8)) as spool:
         spool.append(np.repeat(quantize(state.recurrent, is_bounded), times[0], axis=0))

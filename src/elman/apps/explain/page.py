@@ -1,7 +1,7 @@
 """The page of `elman explain`: a text whose characters are coloured by surprisal or by the activation of a unit.
 
-The page contains the text as text. Everything else is arrays, gzipped and in base64, which the page's script decodes.
-Each hidden unit is a block of its own, which is decoded when it is selected.
+The page contains the text as text. All other data are arrays, gzipped and in base64, which the page's script decodes.
+Each hidden unit is a separate block, which is decoded when the unit is selected.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def explain(
     Raises
     ------
     ElmanError
-        If `model` is no model, the text has fewer than two characters or too many, `units` is less than 1, or the file
-        cannot be written.
+        If `model` is not a model, the text has fewer than two characters or too many, `units` is less than 1, or the
+        file cannot be written.
 
     Examples
     --------
@@ -100,8 +100,8 @@ class ExplainPage:
     alphabet: Alphabet  # the model's, followed by the unknown characters of the text
     explanation: Explanation
     probes: list[FeatureProbe]
-    legend: dict[str, str] = field(default_factory=dict)  # what the symbols of the model's masks stand for
-    replaced: dict[int, str] = field(default_factory=dict)  # what each of them replaces, by its position
+    legend: dict[str, str] = field(default_factory=dict)  # descriptions of the symbols of the model's masks
+    replaced: dict[int, str] = field(default_factory=dict)  # the characters that each symbol replaces, by its position
 
     @classmethod
     def from_corpus(cls, model: Model, corpus: Corpus) -> ExplainPage:
@@ -197,8 +197,8 @@ def summarize_prior(prior: PriorExplanation) -> dict[str, float]:
 
 def render_lines(text: str, symbols: Mapping[str, tuple[str, str]]) -> Markup:
     """Return the lines of a text as HTML; a line feed is shown as a sign, and is followed by the line feed itself."""
-    # The sign is visible, the line feed is what is copied. Every other character is represented by exactly one, so that
-    # the page's script can count. The symbols of masks are letters in frames, as few fonts have circled letters.
+    # The sign is visible, and the line feed is copied. Every other character is represented by exactly one, so that the
+    # page's script can count. The symbols of masks are letters in frames, because few fonts have circled letters.
     html = str(escape(visible(text)))
     for symbol, (letter, _) in symbols.items():
         html = html.replace(symbol, f'<i class="mask">{letter}</i>')
@@ -216,13 +216,13 @@ def describe_network(network: Architecture) -> str:
 
 
 def format_unit(unit: Unit, network: Architecture) -> str:
-    """Return the name of a unit; what all units of the network have in common is left out."""
+    """Return the name of a unit, without the parts that all units of the network share."""
     layer = f"layer {unit.layer}, " if network.layers > 1 else ""
     return f"{layer}{unit.vector.name if network.state_vectors > 1 else 'unit'} {unit.number}"
 
 
 def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
-    """Return the data of the page's script other than the arrays."""
+    """Return the data of the page's script, except the arrays."""
     explanation = page.explanation
     names = [format_unit(unit, page.network) for unit in explanation.units]
     block_of = {column: n for n, column in enumerate(columns)}
@@ -265,7 +265,7 @@ def array_blocks(page: ExplainPage, columns: Sequence[int]) -> dict[str, NDArray
 
 
 def encode_surprisal(bits: NDArray[np.floating]) -> NDArray[Any]:
-    """Return surprisals (N,) as the page has them."""
+    """Return surprisals (N,) in the page's format."""
     steps = np.rint(bits * STEPS_PER_BIT).clip(0, NO_SURPRISAL - 1)
     return np.asarray(np.nan_to_num(steps, nan=NO_SURPRISAL), "<u2")
 
@@ -277,11 +277,11 @@ def prior_blocks(prior: PriorExplanation) -> dict[str, NDArray[Any]]:
     return {"prior-surprisal": encode_surprisal(prior.surprisal), "prior-matched": prior.matched} | contributions
 
 
-FULL_BITS = 8  # surprisal from which the colour of a character no longer changes
+FULL_BITS = 8  # surprisal above which the colour of a character no longer changes
 
 
 def render_surprisal(title: str, text: str, bits: Iterable[float]) -> str:
-    """Return a text whose characters are coloured by their surprisal, unless that is NaN; of a long one, the beginning.
+    """Return a text with characters coloured by their surprisal, unless that is NaN; a long text is cut.
 
     Examples
     --------
@@ -299,7 +299,7 @@ def render_surprisal(title: str, text: str, bits: Iterable[float]) -> str:
 
 
 def _find_replaced(masker: Masker, text: str) -> dict[int, str]:
-    """Return what the symbols replace when a text is masked, by their positions in the result."""
+    """Return the characters that symbols replace when a text is masked, by the symbols' positions in the result."""
     replaced, offset = dict[int, str](), 0
     lines = text.split("\n")
     for line, masked in zip(lines, masker.mask_lines(lines), strict=True):

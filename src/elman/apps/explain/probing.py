@@ -11,8 +11,8 @@ correlation. Both depend only on the order in which a unit ranks the positions, 
 module both are signed numbers in [-1, 1], the AUC as 2 AUC - 1.
 
 The best of some hundred units looks good by selection alone. Units are therefore ranked on the first half of the text
-and scored on the second half. As neighbouring positions are correlated, a few long runs may look like many samples;
-each score therefore comes with a null baseline, the unit's best score when the feature is shifted along the text by
+and scored on the second half. Because neighbouring positions are correlated, a few long runs may look like many
+samples. Each score therefore has a null baseline: the unit's best score when the feature is shifted along the text by
 random offsets.
 """
 
@@ -30,7 +30,7 @@ from elman.apps.explain.explanation import QuantizedActivations
 from elman.network import Array
 
 REPORTED_UNITS = 6  # units per feature whose scores are reported
-MIN_ONSETS = 5  # how often a feature must begin, in either half, for units to be ranked by it
+MIN_ONSETS = 5  # minimum number of beginnings of a feature in each half, for units to be ranked by it
 NUM_SHIFTS = 20
 _UNITS_AT_ONCE = 16  # units whose ranks are in memory at once
 
@@ -44,7 +44,7 @@ class Feature:
     """A feature of the text."""
 
     name: str
-    description: str  # how it is counted, in a sentence
+    description: str  # its definition, in a sentence
     compute: Callable[[str], FeatureValues]  # returns its value at every position of a text
     is_binary: bool = True  # whether its values are 1 and 0; otherwise they are amounts of 0 or more
     needs_history: bool = True  # whether it depends on more than the last character read
@@ -54,7 +54,7 @@ class Feature:
 class UnitScore:
     """How well one unit tracks one feature."""
 
-    unit: int  # its column
+    unit: int  # the column of the unit
     rises: bool  # whether the activation rises with the feature, rather than falls
     score: float  # AUC or rank correlation on the second half, in the direction found on the first half
     baseline: float
@@ -123,10 +123,10 @@ def _associations(quantized: QuantizedActivations, target_ranks: Array, is_binar
 
     It is 0 for a unit that never changes.
 
-    With x the ranks of a unit's activations and y those of a feature, both less their means, the rank correlation is
-    sum x y / (n s_x s_y). If a binary feature holds at n_1 positions and does not at n_0, 2 AUC - 1 is
-    2 sum_1 x / (n_1 n_0), a sum over the n_1. As y is n / 2 higher there, and s_y^2 = n_1 n_0 / 4, that is
-    sum x y / (n s_y^2).
+    Let x be the ranks of a unit's activations and y the ranks of a feature, minus their means; the rank correlation
+    is sum x y / (n s_x s_y). If a binary feature holds at n_1 positions and does not hold at n_0, 2 AUC - 1 is
+    2 sum_1 x / (n_1 n_0), a sum over the n_1 positions. Because y is n / 2 higher there, and s_y^2 = n_1 n_0 / 4, this
+    is sum x y / (n s_y^2).
     """
     n, D = quantized.shape
     associations, target_deviations = np.zeros((len(target_ranks), D)), target_ranks.std(axis=1)[:, None]
@@ -135,7 +135,7 @@ def _associations(quantized: QuantizedActivations, target_ranks: Array, is_binar
         ranks = np.stack([_ranks(activations) for activations in quantized[:, units].T])
         by = n * target_deviations * np.where(is_binary[:, None], target_deviations, ranks.std(axis=1))
         np.divide(target_ranks @ ranks.T, by, out=associations[:, units], where=by > 0)
-    return associations.clip(-1, 1)  # beyond by rounding only
+    return associations.clip(-1, 1)  # beyond only by rounding
 
 
 def _ranks(values: FeatureValues | QuantizedActivations) -> NDArray[np.float64]:
@@ -147,13 +147,13 @@ def _ranks(values: FeatureValues | QuantizedActivations) -> NDArray[np.float64]:
 
 
 def _indentation(text: str) -> FeatureValues:
-    # Of every line the line feed before it, of which the first has none, and its characters.
+    # Every line with the line feed before it, which the first line does not have.
     lines = ((len(line), len(line) - len(line.lstrip(" \t"))) for line in text.split("\n"))
     return np.concatenate([np.minimum(np.arange(n + 1), depth) for n, depth in lines])[1:].astype(np.float32)
 
 
 def _scan(step: Callable[[int, str, str], int]) -> Callable[[str], FeatureValues]:
-    """Return the feature that holds while a number is not 0, which each character and the one before it change."""
+    """Return the feature that holds while a number is not 0; each character and the previous one change the number."""
 
     def compute(text: str) -> FeatureValues:
         numbers = accumulate(zip(text, f"\0{text}", strict=False), lambda n, pair: step(n, *pair), initial=0)

@@ -1,4 +1,4 @@
-"""Scores of many lines in several processes, by a model that each of them loads."""
+"""Scores of many lines in several processes; each process loads the model."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from elman.model import BlockScorer, load, locate_model
 class LineScorer:
     """Scores independent lines; for the batches of Ray, Dask, Spark or ``multiprocessing``.
 
-    It is pickled as a path. A process loads the model when it first scores lines, and once, however many copies it
-    receives; threads of a process take turns. The arguments are those of `elman.load`.
+    It is pickled as a path. A process loads the model when it first scores lines, and only once, however many copies of
+    the scorer it receives; threads of a process take turns. The arguments are passed to `elman.load`.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class LineScorer:
     def __call__(self, lines: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Score lines as ``elman score`` does; return ``chars``, ``nats_per_char``, ``worst5_nats``, ….
 
-        They are those of `elman.model.score_lines.Line`, as arrays of shape (len(lines),).
+        The values are described in `elman.model.score_lines.Line`; each is an array of shape (len(lines),).
         """
         scored = _open_scorer(self.path, self.engine).score_batch(lines)
         names = {"chars": "i8", "nats_per_char": "f8", "worst5_nats": "f8", "worst_column": "i8", "worst_nats": "f8"}

@@ -49,7 +49,7 @@ def report(
     """Reproduce the reference experiment and write an HTML report.
 
     Its losses are sums over a window of 25 characters, as in the course report that it repeats. Without CORPUS, the
-    text is piped standard input or else python-docs.
+    text is piped standard input or, without a pipe, python-docs.
 
     Parameters
     ----------
@@ -60,13 +60,13 @@ def report(
     long_epochs
         Total epochs of the long run, which continues the first.
     seeds
-        Number of seeds with which the first run is repeated, --seed and those that follow it.
+        Number of seeds with which the first run is repeated: --seed and the seeds that follow it.
     resume
         Resume the report in --out.
     no_comparison
-        Leave out the results of the course report, as for a handout.
+        Leave out the results of the course report, for example for a handout.
     submission
-        A student's file or notebook (elman course) whose gradients and smooth loss the report shows beside Elman's.
+        A student's file or notebook (elman course); the report shows its gradients and smooth loss beside Elman's.
     """
     from elman.apps.report import report
     from elman.cli import TrainingDisplay, choose_corpus

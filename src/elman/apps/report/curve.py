@@ -1,4 +1,4 @@
-"""What the curve of the smooth loss shows: its decrease, its minimum, and its jumps at the start of epochs.
+"""Properties of the curve of the smooth loss: its decrease, its minimum, and its jumps at the start of epochs.
 
 S  smooth loss, nats per window
 """
@@ -21,7 +21,7 @@ Curve = Mapping[str, Sequence[float]]  # ``update`` and ``smooth_loss``, of equa
 EARLY = 2000  # updates whose smooth loss is computed one by one: the decrease is fast at first
 SOON = 20  # updates after which, by the course report, the decrease becomes slow
 RISE = 0.1  # fraction of an epoch within which a jump at its start is at its top: S averages some 1,000 updates
-JUMP = 2.0  # nats per window by which a rise must exceed the median rise, which is due to the text, to be called a jump
+JUMP = 2.0  # nats per window by which a jump exceeds the median rise, which is due to the text
 
 
 def smooth(losses: Iterable[float]) -> list[float]:
@@ -47,20 +47,20 @@ def collect_curve(run: Run, phases: Iterable[Mapping[str, Any]]) -> dict[str, li
 
 
 def plotted_minimum(samples: Iterable[Sample], last: int, T: int) -> dict[str, Any]:
-    """Return the minimum over the updates at which samples are generated, which are those that the report plots."""
+    """Return the minimum over the updates with samples, which are the updates that the report plots."""
     points = [(T * each.smooth_loss, each.update) for each in samples if each.update <= last and each.smooth_loss]
     S, update = min(points, default=(None, None))
     return {"plotted_minimum": S, "plotted_minimum_at": update}
 
 
 def measure_curve(curve: Curve, early: Sequence[float], last: int, per_epoch: int) -> dict[str, Any]:
-    """Return the statistics of the discussion, of a curve up to `last`, the end of the first phase.
+    """Return the statistics for the discussion of a curve up to `last`, the end of the first phase.
 
-    `early` is S after each of the first updates. The statistics are ``per_epoch`` (updates), ``start`` and ``end`` (S
-    of the first and the last update), ``soon`` (S after `SOON` updates) and ``half_at`` (the update after which half
-    of the decrease is reached), null if the run is shorter or it is later; ``first_tenth`` (fraction of the decrease
-    after a tenth of the updates), ``lower`` of ``compared`` (points below the curve one epoch earlier, at the same
-    position in the text).
+    `early` is S after each of the first updates. The statistics are ``per_epoch`` (updates); ``start`` and ``end`` (S
+    of the first and the last update); ``soon`` (S after `SOON` updates) and ``half_at`` (the update after which half of
+    the decrease is reached), each null if the run ends earlier; ``first_tenth`` (fraction of the decrease after a tenth
+    of the updates); and ``lower`` of ``compared`` (points below the curve one epoch earlier, at the same position in
+    the text).
     """
     update, S = (np.array(curve[name]) for name in ("update", "smooth_loss"))
     update, S = update[update <= last], S[update <= last]
@@ -78,8 +78,8 @@ def measure_curve(curve: Curve, early: Sequence[float], last: int, per_epoch: in
 def find_jumps(curve: Curve, per_epoch: int) -> dict[str, Any]:
     """Find the epochs at whose start S rises by more than the text explains.
 
-    The difficulty of the text at its beginning is the same in every epoch. So the median rise is due to the text, and
-    what exceeds it by `JUMP` is not.
+    The difficulty of the text at its beginning is the same in every epoch. The median rise is therefore due to the
+    text, and a rise that exceeds it by `JUMP` is not.
 
     Returns
     -------

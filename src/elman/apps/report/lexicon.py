@@ -1,18 +1,18 @@
-"""Words and names of a text, and which of them samples contain.
+"""Words and names of a text, and their occurrences in samples.
 
-A word is a maximal run of letters. Words are compared case-insensitively and counted from two letters on: nearly every
-single letter occurs alone somewhere in a text, so that random letters would count as words.
+A word is a maximal run of letters. Words are compared case-insensitively and counted if they have two letters or more:
+nearly every single letter occurs alone somewhere in a text, so random letters would count as words.
 
 A name is, by this heuristic, a word
 
 - of at least `MIN_NAME_LENGTH` letters that occurs at least `MIN_NAME_COUNT` times,
 - without a capital in at most one of twenty occurrences,
-- in at least half of them capitalized where no sentence and no line begins, or entirely in capitals, as plays write
-  their speakers,
-- and in fewer than half of them directly before another capitalized word: so are titles, such as Professor.
+- in at least half of them capitalized where no sentence and no line begins, or entirely in capitals, like the speakers
+  in plays,
+- and in fewer than half of them directly before another capitalized word, unlike titles, such as Professor.
 
 This finds the speakers of a play and the people and places of a novel; in documentation it finds identifiers, and in
-German, which gives every noun a capital, common nouns as well. A text mostly without lower case has none.
+German, which capitalizes every noun, it also finds common nouns. A text mostly without lower case has no names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MIN_NAME_LENGTH, MIN_NAME_COUNT = 3, 3
 _WORD = re.compile(r"[^\W\d_]+")
 # A word that begins a line or follows the end of a sentence: its capital does not count.
 _OPENING = re.compile(r"(?:^|[.!?…:;][\"”’')\]]*\s)[^\w\n]*([^\W\d_]+)", re.MULTILINE)
-# A word directly before another word, of which the first letter is the second group.
+# A word directly before another word, whose first letter is the second group.
 _BEFORE_WORD = re.compile(r"([^\W\d_]+)\.? (?=([^\W\d_]))")
 _SENTENCE = re.compile(r"[.!?…][\"”’')\]]*[^\S\n]+[\"“‘'(\[]*([^\W\d_])")
 _BEFORE, _AFTER = 24, 32  # characters shown around a name
@@ -46,7 +46,7 @@ class Lexicon:
 
 
 def build_lexicon(pieces: Iterable[str]) -> Lexicon:
-    """Return the words and the names of a text, given in pieces that end with a line feed where there is one."""
+    """Return the words and the names of a text, given in pieces that end with a line feed if possible."""
     spellings, openings, titles, form = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for piece in pieces:
         spellings.update(match[0] for match in _WORD.finditer(piece))
@@ -58,7 +58,7 @@ def build_lexicon(pieces: Iterable[str]) -> Lexicon:
 
 
 def measure_form(text: str) -> dict[str, int]:
-    """Count sentences that follow another in a line, those that begin with a capital, quotations, and closed ones."""
+    """Count sentences that follow another in a line, capitalized ones among them, quotations, and closed quotations."""
     # A quotation is closed if its second quotation mark is in the same line.
     openings = [match[1].isupper() for match in _SENTENCE.finditer(text)]
     straight = [line.count('"') for line in text.splitlines()]
@@ -97,7 +97,7 @@ def complete_words(text: str) -> list[re.Match[str]]:
 
 
 def count_words(sample: Sample, words: frozenset[str]) -> dict[str, Any]:
-    """Count the words of a sample that have two letters or more, and those of them that are in `words`, for JSON."""
+    """Count the words of a sample with two letters or more, and how many of them are in `words`, for JSON."""
     written = [match[0].casefold() for match in complete_words(sample.text) if len(match[0]) > 1]
     known = sum(word in words for word in written)
     share = known / len(written) if written else 0.0
@@ -105,7 +105,7 @@ def count_words(sample: Sample, words: frozenset[str]) -> dict[str, Any]:
 
 
 def find_names(names: Mapping[str, tuple[str, int]], samples: Iterable[Sample]) -> list[dict[str, Any]]:
-    """Return for each name the first sample that contains it as a complete, capitalized word, and where, for JSON."""
+    """Return, for each name, the first sample that contains it as a capitalized word, and its context, for JSON."""
     occurrences: dict[str, tuple[int, str]] = {}
     for sample in samples:
         for match in complete_words(sample.text):

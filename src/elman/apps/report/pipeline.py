@@ -41,7 +41,7 @@ from elman.text import CHUNK_SIZE, check_alphabet_size, cut_pieces
 from elman.training import FINAL_LENGTH, CallbackList, Run, TrainingCallback
 
 MAX_SEEDS = 100
-FIRST_AT = 1200  # the position of the character that the final text begins with, as in the program of the course report
+FIRST_AT = 1200  # position of the first character of the final text, as in the program of the course report
 
 
 class _StoppedError(Exception):
@@ -49,7 +49,7 @@ class _StoppedError(Exception):
 
 
 class _BestNetwork(CallbackList):
-    """Keeps the network with the lowest smooth loss of all rows of metrics; how each run starts is not notified."""
+    """Keeps the network with the lowest smooth loss of all rows of metrics; it is not notified of a run's start."""
 
     def __init__(self, callback: TrainingCallback, lowest: float, save: Callable[[Snapshot, float], None]) -> None:
         super().__init__(callback)
@@ -60,7 +60,7 @@ class _BestNetwork(CallbackList):
         """Do nothing."""
 
     def on_progress(self, run: Run, updates: int) -> None:
-        """Keep the network where there is a row."""
+        """Keep the network if there is a row of metrics."""
         state = run.state
         has_row = len(run.metrics) and run.metrics[-1].update == state.update
         if has_row and state.smooth_loss < self.lowest:
@@ -68,7 +68,7 @@ class _BestNetwork(CallbackList):
         super().on_progress(run, updates)
 
     def on_save(self, run: Run) -> None:
-        """Save the network before the checkpoint: a run that is resumed from there does not find it again."""
+        """Save the network before the checkpoint: a run that is resumed from the checkpoint does not reach it again."""
         self.save_network()
         super().on_save(run)
 
@@ -95,12 +95,12 @@ def report(
     """Carry out the reference experiment on a text and write a report.
 
     `out` then contains ``report.html`` (one file), ``report.md``, ``smooth_loss.png`` and ``complete_run.png``, both
-    also as ``.svg``, ``results.json`` and the run directory ``run/``. The second phase of the training continues the
-    same run to `long_epochs` in total; it is skipped if these are not above `epochs`. With `seeds` above 1, the first
-    phase is repeated with the seeds that follow, in ``seeds/``. Without `comparison`, the report has no results of the
-    course report. Of `submission`, a file or notebook with a student's solution of the assignment (``elman course``),
-    it has the errors of the gradients, and the smooth loss of the first 20,000 updates. `options` are settings of the
-    preset ``reference``.
+    also as ``.svg``, ``results.json`` and the run directory ``run/``. The second phase of training continues the same
+    run to `long_epochs` in total; it is skipped if `long_epochs` is not above `epochs`. With `seeds` above 1, the first
+    phase is repeated with the seeds that follow, in ``seeds/``. Without `comparison`, the report does not contain the
+    results of the course report. If `submission` is a file or notebook with a student's solution of the assignment
+    (``elman course``), the report contains the errors of its gradients and the smooth loss of its first 20,000 updates.
+    `options` are settings of the preset ``reference``.
 
     Returns
     -------
@@ -108,21 +108,21 @@ def report(
         None if stopped by the callback; otherwise the content of ``results.json``, every number finite or null. Smooth
         losses are in nats per window, as in the course report.
 
-        - ``finished``: True. A stopped report has False, and otherwise only ``gradient_check``, ``short``, ``times``.
+        - ``finished``: True. A stopped report has False and only ``gradient_check``, ``short`` and ``times``.
         - ``config``, ``alphabet``, ``corpus``, ``versions``, ``machine``: as in ``run.json``.
-        - ``gradient_check``: ``experiments`` from a random initial state and ``zero_state`` from zeros, both as of
+        - ``gradient_check``: ``experiments`` from a random initial state and ``zero_state`` from zeros, both as in
           ``elman gradcheck --json``; ``passed``; ``limit``, the maximum error that passes.
         - ``short``, ``long``: as ``elman train --json`` after the first phase and after the second (or null), with
           ``requested_epochs``, and with ``plotted_minimum`` and ``plotted_minimum_at`` over every 10,000th update (or
           ``sample_every``-th), as the course report plots them.
-        - ``seeds``: of each seed, ``seed``, ``curve`` and the first phase as in ``short``.
+        - ``seeds``: for each seed, ``seed``, ``curve`` and the first phase as in ``short``.
         - ``curve``: ``update`` and ``smooth_loss`` of the complete run.
         - ``statistics``: see `elman.apps.report.curve`.
-        - ``samples``, ``final``, ``best``: ``update``, ``smooth_loss``, ``text``; ``final`` of the last network,
-          ``best`` of the point where the curve is lowest, both from a zero state and ``first_character``.
+        - ``samples``, ``final``, ``best``: ``update``, ``smooth_loss``, ``text``; ``final`` is from the last network,
+          ``best`` from the lowest point of the curve, both from a zero state and ``first_character``.
         - ``names``: ``name``, ``count`` in the text, ``first_update`` of a sample that has it (or null), ``context``.
         - ``words``: ``update``, ``written``, ``known``, ``share`` of each of the samples, ``final`` and ``best``.
-        - ``form``: of the text and of ``final``, ``sentences`` and how many are ``capitalized``, ``quotations`` and how
+        - ``form``: for the text and ``final``, ``sentences`` and how many are ``capitalized``, ``quotations`` and how
           many are ``closed``.
         - ``searched_samples``: the number of samples that were searched for names.
         - ``times``: ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_per_update``.
@@ -130,7 +130,7 @@ def report(
         - ``submission``: null, or its ``name``, ``findings``, ``gradient_check`` and ``training``, as of the run.
     """
     with require_extra("plot"):
-        import matplotlib as matplotlib  # before the hours that a report may take
+        import matplotlib as matplotlib  # checked before the report, which may take hours
     check_range("long_epochs", long_epochs, 1)
     check_range("seeds", seeds, 1, MAX_SEEDS)
     callback = callback or TrainingCallback()
@@ -182,14 +182,14 @@ class _ReportBuilder:
         if not self.config.sample_every:
             raise ElmanError(f"a report shows samples from training: {option.sample_every} must be at least 1 (got 0)")
         if self.submission is not None:
-            read_submission(Path(self.submission))  # raises if it cannot
+            read_submission(Path(self.submission))  # raises an error if it cannot
         self.corpus = read_text(source, self.config)
         longest, given = max(points for points, *_ in REPORTED), len(self.corpus.indices)
         if given <= longest:
             needed = f"the gradient check of a report needs more than {longest} characters"
             raise ElmanError(f"{needed} (got {given} in {self.corpus.label}): use a longer text")
         check_alphabet_size(self.corpus, self.config.hidden_size)
-        windows = TrainingData(self.config, self.corpus).windows  # raises if the text is too short
+        windows = TrainingData(self.config, self.corpus).windows  # raises an error if the text is too short
         self.last_short = self.epochs * windows.per_epoch
         if saved is None:
             # At least a few hundred points, even of a short run.
@@ -199,7 +199,7 @@ class _ReportBuilder:
             self.require_same_experiment(saved, windows.per_epoch)
 
     def require_same_experiment(self, saved: Checkpoint, per_epoch: int) -> None:
-        """Check that the run, as far as it is done, is the one that is asked for."""
+        """Check that the run, as far as it is done, matches the request."""
         for name in sorted((ADJUSTABLE - LIMITS) & self.options.keys()):
             if self.options[name] != (value := getattr(saved.config, name)):
                 values = f"run: {value}, given: {self.options[name]}"
@@ -214,12 +214,12 @@ class _ReportBuilder:
             raise ElmanError(f"cannot report {self.long_epochs} epochs in total: {reached}; {remedy}")
 
     def require_same_check(self) -> None:
-        """Check that the experiments of the gradient check that are done were of this text and network."""
+        """Check that finished experiments of the gradient check belong to this text and network."""
         check, config = self.progress["gradient_check"], self.config
         setting = [self.corpus.sha256, config.cell, config.layers, config.ngram_order, config.seed]
         if check["setting"] not in (None, setting):
             remedy = f"choose another {option.out}, or remove {option.resume:True} and the files in it"
-            raise ElmanError(f"the gradient check in {quote(self.out)} is of another text, network or seed: {remedy}")
+            raise ElmanError(f"the gradient check in {quote(self.out)} has another text, network or seed: {remedy}")
         check["setting"] = setting
 
     def save_progress(self) -> None:
@@ -280,7 +280,7 @@ class _ReportBuilder:
         try:
             run = self.call_train(self.directory.path, epochs, callback, self.options)
         finally:
-            callback.save_network()  # if that has failed, which ends a training only once the checkpoint is written
+            callback.save_network()  # if this failed: the error ends training only after the checkpoint is written
         return run, not run.interrupted
 
     def save_best(self, network: Snapshot, smooth_loss: float) -> None:
@@ -318,7 +318,7 @@ class _ReportBuilder:
         return first + create_model(network).sample(FINAL_LENGTH - 1, prompt=first, seed=self.config.seed)
 
     def measure_submission(self) -> dict[str, Any]:
-        """Return the name of the submission and what is measured of it, or why there is nothing; empty without one."""
+        """Return the name and the measurements of the submission, or why there are none; empty without a submission."""
         if self.submission is None:
             return {}
         path, config, corpus = Path(self.submission), self.config, self.corpus

@@ -25,10 +25,11 @@ _FONT = re.compile(r"font(?:-size|-family)?: [^;\"]*; ?")
 
 
 def draw_losses(results: Mapping[str, Any]) -> dict[str, Figure]:
-    """Return the plot of the first phase and, if there was a second one, that of the complete run, by name.
+    """Return the plot of the first phase and, if there was a second phase, of the complete run, by name.
 
-    The plot of the first phase has the curves of other seeds and of a submission, too. That of the complete run is
-    drawn in a light color, and the mean of each epoch after the first over it, as a hundred oscillations would overlap.
+    The plot of the first phase also has the curves of other seeds and of a submission. The curve of the complete run is
+    drawn in a light color, and over it the mean of each epoch after the first, because a hundred oscillations would
+    overlap.
     """
     short, long, curve = results["short"], results["long"], results["curve"]
     others, submission = results["seeds"][1:], results["submission"]
@@ -69,7 +70,7 @@ def _plot(curve: Mapping[str, Any], phase: Mapping[str, Any], config: Mapping[st
     axes.plot([update], [minimum], "o", color=COLOURS[0], markersize=4.5, clip_on=False)
     below: dict[str, Any] = {"xytext": (0, -5), "textcoords": "offset points", "ha": "center", "va": "top"}
     axes.annotate(f"{minimum:.2f}", (update, minimum), annotation_clip=False, **below)
-    axes.locator_params("x", nbins=6)  # few enough for the font size that a phone needs
+    axes.locator_params("x", nbins=6)  # few ticks, for the font size that a phone needs
     axes.margins(y=0.1)
     return figure
 
@@ -82,8 +83,8 @@ def show_legend(axes: Axes, *entries: Sequence[Any]) -> None:
 
 def inline_svg(figure: Figure, name: str) -> str:
     """Return a figure as an ``<svg>`` element in the colors of the page, without external references."""
-    # It is resized, so that its text is legible on a phone. Curves have ``--accent`` of the page, black the text color.
-    # `name` is the salt of its element IDs, which must differ from those of other figures on the page.
+    # It is resized, so that its text is legible on a phone. Curves have the page's ``--accent``, and black becomes the
+    # text color. `name` is the salt of its element IDs, which must differ from the IDs of other figures on the page.
     import matplotlib
 
     figure.set_size_inches(6.2, 3.6)

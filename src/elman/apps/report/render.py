@@ -28,11 +28,11 @@ SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"  # of -0123456789
 _RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SUPERSCRIPTS, "−0123456789")
 
 METHOD = ("step", "forward", "backward", "adagrad")
-"""The functions of the course's solution that the report prints: what an update of the vanilla RNN calls."""
+"""The functions of the course's solution that the report prints: an update of the vanilla RNN calls them."""
 NOT_OF_THE_EXPERIMENT = frozenset(
     {"epochs", "seed", "engine", "device", "metrics_every", "encoding", "field", "keep_crlf", "min_count"}
 )
-"""Settings that may differ from those of the course report without changing the experiment, its text apart."""
+"""Settings that may differ from the course report's without changing the experiment, apart from its text."""
 
 
 def render_markdown(results: Mapping[str, Any], *, comparison: bool = True) -> str:
@@ -76,7 +76,7 @@ def list_main_settings(results: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def describe_changed(config: Mapping[str, Any]) -> str:
-    """Return which settings of the experiment differ from the course report's; empty if none does."""
+    """Return the settings of the experiment that differ from the course report's; empty if none differ."""
     defaults = asdict(Config())
     names = [name for name in defaults if name not in NOT_OF_THE_EXPERIMENT and config[name] != defaults[name]]
     values = ((name, *map(format_setting, (config[name], defaults[name]))) for name in names)
@@ -102,7 +102,7 @@ def render_html(markdown: str, lexicon: Lexicon, figures: Sequence[str]) -> str:
         return f'<pre lang="" dir="auto" translate="no" tabindex="0">\n{"".join(pieces)}</pre>\n'
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parser.add_render_rule("table_open", lambda *_: '<div class="wide"><table>\n')  # which scrolls
+    parser.add_render_rule("table_open", lambda *_: '<div class="wide"><table>\n')  # the table scrolls
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     parser.add_render_rule("text", lambda self, tokens, index, *_: raise_exponents(tokens[index].content))
     parser.add_render_rule("fence", render_sample)
@@ -149,7 +149,7 @@ def cell(text: str) -> str:
 
 
 def nats(value: float | None) -> str:
-    """Return a loss with two digits; a dash where there is none."""
+    """Return a loss with two digits; a dash if there is none."""
     return "–" if value is None else f"{value:.2f}"
 
 

@@ -1,4 +1,4 @@
-"""The results of a report, the content of ``results.json``, and the progress of one that is not finished.
+"""The results of a report, the content of ``results.json``, and the progress of an unfinished report.
 
 S  smooth loss, nats per window    T  characters in one window    K  size of the alphabet
 """
@@ -45,8 +45,8 @@ PUBLISHED: dict[str, Any] = {
 """The results of the course report (KTH DD2424, 2021): its gradient check, its two runs, and the update of its example
 of a text with the name of the novel's villain."""
 NOVEL = (1_107_542, 80)
-"""Length and alphabet size of the course report's text, which it does not state: those of the file that it reads,
-``goblet_book.txt`` (Harry Potter and the Goblet of Fire, J. K. Rowling)."""
+"""Length and alphabet size of the course report's text. The report does not state them; they were computed from the
+file that it reads, ``goblet_book.txt`` (Harry Potter and the Goblet of Fire, J. K. Rowling)."""
 
 
 def start_progress() -> dict[str, Any]:
@@ -56,7 +56,7 @@ def start_progress() -> dict[str, Any]:
         "gradient_check": {"experiments": [], "zero_state": [], "passed": True, "limit": LIMIT, "setting": None},
         "short": None,  # of the first phase, whose exact minimum the run directory does not contain
         "best": None,  # the text of the network with the lowest smooth loss, which no file contains
-        "times": {"gradient_check_seconds": 0.0, "whole_seconds": 0.0},  # of all calls so far
+        "times": {"gradient_check_seconds": 0.0, "whole_seconds": 0.0},  # times of all calls so far
     }
 
 
@@ -99,7 +99,7 @@ def describe_phase(run: Run, requested_epochs: int) -> dict[str, Any]:
 
 
 def regular_samples(run: Run) -> list[Sample]:
-    """Return the samples that are generated every so many updates: all but the last one, of the finished network."""
+    """Return the samples that are generated at regular updates: all except the last one, of the finished network."""
     return [sample for sample in run.samples if sample.update % run.config.sample_every == 0]
 
 
@@ -108,8 +108,8 @@ def collect_results(
     final: str, first_character: str, submission: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """Return the content of ``results.json`` of a finished run; `elman.apps.report.report` lists the keys."""
-    # `others` are the runs with other seeds. `progress` has the gradient check, the first phase, the best text and
-    # times, `long` the results of the second phase, `submission` what was measured of one, if any.
+    # `others` are the runs with other seeds. `progress` has the gradient check, the first phase, the best text and the
+    # times; `long` has the results of the second phase, and `submission` the measurements of a submission, if any.
     short, seconds, per_epoch = progress["short"], run.state.seconds, run.data.windows.per_epoch
     early, phases = repeat_start(run), [short, *([long] if long else [])]
     curve = collect_curve(run, phases)
@@ -153,7 +153,7 @@ def _describe_seed(seed: int, short: Mapping[str, Any], curve: Mapping[str, Sequ
 
 
 def _describe_submission(measured: dict[str, Any], per_epoch: int) -> dict[str, Any]:
-    """Return the results of a submission from what was measured of it, of which a text says why there is nothing."""
+    """Return the results of a submission from its measurements; a string in their place says why there are none."""
     errors, losses = measured["backward"], measured["train"]
     findings, training = [each for each in (errors, losses) if isinstance(each, str)], None
     if losses not in findings:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
-from typing_extensions import TypedDict  # Pydantic does not accept that of the standard library before Python 3.12
+from typing_extensions import TypedDict  # Pydantic accepts the standard library's only from Python 3.12 on
 
 from elman._version import __version__
 from elman.apps.serve import completions, models, requests
@@ -92,7 +92,7 @@ def create_app(by_name: dict[str, Model], settings: Settings) -> ASGIApp:
 
 
 async def send_page(_: Request) -> Response:
-    """Return the page, whose content security policy is in it, except for what only a header can say."""
+    """Return the page, which contains its content security policy, except for directives that only a header can set."""
     return HTMLResponse(await run_in_threadpool(_page), headers={"content-security-policy": "frame-ancestors 'none'"})
 
 

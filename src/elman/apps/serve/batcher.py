@@ -1,9 +1,9 @@
 """Continuous batching: one thread per model reads prompts and generates characters for all sequences together.
 
-Every sequence has a state and a random generator of its own, so its text does not depend on the others in the batch.
-Sequences join and leave between two steps: none waits for the end of another while the batch has a free slot. The first
-sequence of a prompt reads it; the others join afterwards. A sequence whose client does not read leaves its slot.
-An exception fails the request of the sequence that caused it, and no other: see `ContinuousBatcher._attempt`.
+Every sequence has its own state and random generator, so its text does not depend on the others in the batch. Sequences
+join and leave between two steps: none waits for the end of another while the batch has a free slot. The first sequence
+of a prompt reads it; the others join afterwards. A sequence whose client does not read leaves its slot. An exception
+fails only the request of the sequence that caused it: see `ContinuousBatcher._attempt`.
 
 B  sequences of a batch    T  characters read, n  characters generated in one step
 """
@@ -30,17 +30,17 @@ from elman.network import Array, SamplingParams, State, list_sampling_options, s
 from elman.ngram import NgramModel
 
 BATCH_SIZES = (1, 4, 16)
-"""Batches are padded to one of these sizes, as a session prepares the network anew for every other size."""
+"""Batches are padded to one of these sizes, because a session prepares the network again for every new size."""
 FIRST_STEP = 8  # characters of the first step of a sequence, so that its text begins to arrive soon
 MAX_STEP = 256
 """Maximum number of characters of a later step. More per step save calls into the event loop and events on the wire."""
 STEP_SECONDS = 0.02  # time budget for one step of all batches, after which new sequences may join
 MAX_UNSENT = 1024
-"""Characters that a client may leave unread before its sequence pauses. One whose prompt is counted is generated to its
-end, as its counts would have to be kept meanwhile."""
+"""Characters that a client may leave unread before its sequence pauses. A sequence whose prompt is counted is generated
+to its end, because its counts would have to be kept during a pause."""
 MAX_COUNTED_PROMPTS = 4
-"""Prompts with counts of their own at a time. The counts of 100,000 characters of English take 14 MB; those of random
-text take several times as much."""
+"""Maximum number of prompts with counts of their own at a time. The counts of 100,000 characters of English use 14 MB;
+the counts of random text use several times as much."""
 MAX_LOGITS = 1 << 21  # maximum number of logits in memory at a time
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def dispatch(deltas: Iterable[tuple[GenerationJob, list[SequenceDelta]]]) -> Non
 
 
 def call_in_loop(loop: asyncio.AbstractEventLoop, *callbacks: Callable[[], None]) -> None:
-    """Schedule calls in an event loop; do nothing if the loop is closed, as nobody can be waiting then."""
+    """Schedule calls in an event loop; do nothing if the loop is closed, because nothing can be waiting then."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(lambda: [callback() for callback in callbacks])
 
@@ -69,7 +69,7 @@ def failing_alone(job: GenerationJob) -> Iterator[None]:
         yield
     except Exception:
         log.exception("generation failed")
-        for sequence in job.sequences:  # now, so that they leave their slots before the event loop runs
+        for sequence in job.sequences:  # cancelled now, so that they leave their slots before the event loop runs
             sequence.is_cancelled = True
         call_in_loop(job.loop, partial(job.fail, _failure()))
 
@@ -85,9 +85,9 @@ class ContinuousBatcher:
 
     def __init__(self, model: Model, max_batch_size: int) -> None:
         self.model, self.max_batch_size = model, max_batch_size
-        # One session for each kind of step, as a session caches few layouts.
+        # One session for each kind of step, because a session caches few layouts.
         self._prompt_session, self._session = (model.engine.session(model.parameters) for _ in range(2))
-        self._waiting = deque[Sequence]()  # of a prompt that nobody has read, the first one alone
+        self._waiting = deque[Sequence]()  # if no sequence has read the prompt, only its first one
         self._running, self._paused = list[Sequence](), list[Sequence]()
         self._counted = list[Prompt]()
         self._inbox: SimpleQueue[GenerationJob | None] = SimpleQueue()  # None wakes the thread
@@ -121,7 +121,7 @@ class ContinuousBatcher:
         return sum(len(each.prompt.sequences) if each.prompt.unread else 1 for each in waiting)
 
     def _warm_up(self) -> None:
-        """Compile every kernel, those of the filters too, and prepare every layout before the first request."""
+        """Compile every kernel, also of the filters, and prepare every layout before the first request."""
         filtered = SamplingParams(**{each.name: each.example for each in list_sampling_options()})  # type: ignore[arg-type]
         for size in BATCH_SIZES:
             states, x = self.model.start(size), np.zeros((1, size), np.intp)
@@ -135,7 +135,7 @@ class ContinuousBatcher:
             try:
                 with np.errstate(all="ignore"):  # whether numbers are finite is for the request to check
                     self._step()
-            except Exception:  # of the batcher itself, and not of a sequence
+            except Exception:  # an error of the batcher itself, and not of a sequence
                 log.exception("generation failed")
                 self._fail_all(_failure())
         self._receive(wait=False)
@@ -175,7 +175,7 @@ class ContinuousBatcher:
         self._free_slots()
 
     def _attempt(self, step: Callable[[list[Sequence], int], None], batch: list[Sequence], n: int) -> None:
-        """Do a step of a batch. One that raises has changed no sequence, and is repeated for each of them alone."""
+        """Do a step of a batch. A step that raises has changed no sequence, and is repeated for each sequence alone."""
         try:
             step(batch, n)
         except Exception:
@@ -187,7 +187,7 @@ class ContinuousBatcher:
                     self._attempt(step, [sequence], n)
 
     def _free_slots(self) -> None:
-        """Remove what has ended, its counts too, and the sequences whose client does not read."""
+        """Remove sequences that have ended, with their counts, and sequences whose client does not read."""
         slow, resumed = _split_paused(self._paused)
         stalled, self._running = _split_paused(self._running)
         unread, waiting = _split_paused(self._waiting)
@@ -239,7 +239,7 @@ class ContinuousBatcher:
             seconds = (time.perf_counter() - started) / (n * size)
             logits = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
         except Exception:
-            for sequence in sequences:  # so that the same numbers are drawn again
+            for sequence in sequences:  # the same numbers are drawn again
                 sequence.generator.bit_generator.advance(-n)  # type: ignore[attr-defined]  # of PCG64
             raise
         self._seconds_per_char += (seconds - self._seconds_per_char) / 8
@@ -283,7 +283,7 @@ def _is_paused(sequence: Sequence) -> bool:
 
 
 def _split_paused(sequences: Iterable[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
-    """Return the sequences that are paused, and those that are not, without those that have ended."""
+    """Return the paused sequences and the running ones, without the ended ones."""
     paused, others = list[Sequence](), list[Sequence]()
     for sequence in sequences:
         if not (sequence.is_finished or sequence.is_cancelled):
@@ -292,7 +292,7 @@ def _split_paused(sequences: Iterable[Sequence]) -> tuple[list[Sequence], list[S
 
 
 def _split_batches(sequences: list[Sequence]) -> Iterator[list[Sequence]]:
-    """Yield the batches: of sequences whose prompts have no counts of their own, or of one prompt."""
+    """Yield the batches: sequences whose prompts have no counts of their own, or the sequences of one prompt."""
     groups = defaultdict[NgramModel | None, list[Sequence]](list)
     for sequence in sequences:
         groups[sequence.state.counts].append(sequence)
@@ -301,7 +301,7 @@ def _split_batches(sequences: list[Sequence]) -> Iterator[list[Sequence]]:
 
 
 def _stack_states(sequences: list[Sequence], size: int) -> State:
-    """Return the states of sequences, padded with that of the first."""
+    """Return the states of sequences, padded with the state of the first."""
     padding = [sequences[0]] * (size - len(sequences))
     return stack_states([sequence.state for sequence in sequences + padding])
 

@@ -34,23 +34,23 @@ def serve(
     runs
         Run directories, model files or hf://OWNER/NAME, which name the models. By default builtin, the built-in model.
     host
-        Address to bind to; one that other machines can reach requires --api-key.
+        Address to bind to; an address that other machines can reach requires --api-key.
     port
         Port to bind to; 0 picks a free one.
     api_key
         API key that clients must send. Prefer the variable: other users can see command lines.
     allow_host
-        Additional Host header to accept, such as that of a reverse proxy. Repeatable.
+        Additional Host header to accept, such as a reverse proxy's. Repeatable.
     allow_origin
         Origin whose pages may use the server (CORS), such as http://localhost:3000. Repeatable.
     max_tokens
         Maximum max_tokens of a completion (a token is a character).
     max_characters
-        Maximum characters per request: prompts (n times with echo) plus all to be generated.
+        Maximum characters per request: prompts (n times with echo) plus the characters to generate.
     max_batch_size
         Maximum number of sequences that a model generates concurrently.
     max_queued_requests
-        Maximum number of queued requests; further ones get status 429.
+        Maximum number of queued requests; further requests get status 429.
     shutdown_timeout
         Seconds that running requests get to finish at shutdown.
     """

@@ -54,7 +54,7 @@ class Logprobs(TypedDict):
 
 
 class Choice(TypedDict):
-    """A sequence, or the part of it that a chunk of a stream has."""
+    """A sequence, or the part of it in a chunk of a stream."""
 
     index: int
     text: str
@@ -92,11 +92,11 @@ async def complete(request: Request) -> ASGIApp:
     server = get_server(request)
     body = await read_body(request, CompletionRequest)
     served = server.get_model(body.model)
-    # The work, the memory and the length of the response, log-probabilities included, are proportional to it.
+    # The work, the memory and the length of the response, including log-probabilities, are proportional to it.
     copies = body.n if body.echo else 1
     characters = sum(copies * len(prompt) + body.n * body.max_tokens for prompt in body.prompts)
     if characters > (limit := server.settings.max_characters):
-        those = "those of the prompts, n times with echo, and those to be generated"
+        those = "the characters of the prompts, n times with echo, and the characters to generate"
         message = f"the request asks for {characters} characters: {those} (limit: {limit}, --max-characters)"
         raise APIError(400, message, "request_too_large", "max_tokens")
     ngrams = served.model.parameters.ngrams
@@ -105,7 +105,7 @@ async def complete(request: Request) -> ASGIApp:
         raise APIError(400, message, "invalid_value", "adapt")
     prompts = [served.encode(prompt) for prompt in body.prompts]
     try:
-        with command_line(False):  # the arguments of the API have the names of those in Python
+        with command_line(False):  # the arguments of the API have the same names as in Python
             job = create_job(served, body, prompts)
     except ElmanError as error:  # in the limits of lines
         raise APIError(400, str(error), "invalid_value") from None
@@ -121,12 +121,12 @@ def _event(content: object) -> bytes:
 
 
 def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indices]) -> GenerationJob:
-    """Return the job of a request, whose prompts are given as indices, too."""
+    """Return the job of a request; `prompts` has its prompts as indices."""
     # With a seed, the sequences are those that `Model.samples` generates with that seed.
     model, sequences = served.model, list[Sequence]()
     # NumPy requires a seed that is not negative.
     seed, limits = None if body.seed is None else body.seed % (2 * SEED), body.limits
-    # A line that is not kept is replaced by one that takes the next seed.
+    # A line that is not kept is replaced by a line with the next seed.
     further = repeat(None) if seed is None else count(seed + body.n * len(prompts))
     for prompt, indices in zip(body.prompts, prompts, strict=True):
         echo = "" if not body.echo else prompt if isinstance(prompt, str) else model.alphabet.decode(indices)
@@ -152,7 +152,7 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
 class CompletionBuilder:
     """Builds completion objects of the OpenAI API from the deltas of sequences, and counts the generated characters."""
 
-    # `lengths` are those of the prompts.
+    # `lengths` are the lengths of the prompts.
 
     def __init__(self, served: ServedModel, body: CompletionRequest, job: GenerationJob, lengths: list[int]) -> None:
         self.model, self.body, self.job, self.lengths = served.name, body, job, lengths
@@ -163,7 +163,7 @@ class CompletionBuilder:
     async def whole(self) -> AsyncGenerator[bytes]:
         """Yield the body of a response with all sequences."""
         deltas = [delta async for batch in self.job.deltas() for delta in self._receive(batch)]
-        # In a thread, as the log-probabilities of a long text would block the event loop.
+        # In a thread, because the log-probabilities of a long text would block the event loop.
         completion = await run_in_threadpool(lambda: self._completion([*self._choices(deltas)], usage=True))
         async for chunk in iterate_in_threadpool(join_pieces(encode_json(completion))):
             yield chunk
@@ -190,7 +190,7 @@ class CompletionBuilder:
         return deltas
 
     def _completion(self, choices: list[Choice], usage: bool | None) -> Completion:
-        """Return a completion: with the usage, with a null in its place, or without it if `usage` is False."""
+        """Return a completion with the usage, with null in its place, or without it if `usage` is False."""
         completion = Completion(
             id=self.id, object="text_completion", created=self.created, model=self.model, choices=choices
         )

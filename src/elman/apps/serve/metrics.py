@@ -24,7 +24,7 @@ _TOTAL_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
 
 
 class Metrics:
-    """The metrics of one application. They contain nothing of the prompts and texts."""
+    """The metrics of one application. They contain no part of prompts and texts."""
 
     # A metric that several endpoints share is one metric with the endpoint's path as label, so that its sum is the
     # server's total.

@@ -47,7 +47,7 @@ def restrict_access(app: Starlette, settings: Settings) -> ASGIApp:
     """Return an application that rejects the requests which the settings do not allow."""
     if settings.api_key is not None:
         app.add_middleware(require_key, key=settings.api_key)
-    if settings.origins:  # every header may be sent, as OpenAI's client for browsers adds many; no cookies are involved
+    if settings.origins:  # every header may be sent: OpenAI's client for browsers adds many; no cookies are involved
         methods = ("GET", "POST")
         app.add_middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=methods, allow_headers=("*",))
     return check_access(app, settings)
@@ -76,7 +76,7 @@ def check_access(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 
 def require_key(app: ASGIApp, key: str) -> ASGIApp:
-    """Return an application that rejects requests without the API key, but for those to public paths."""
+    """Return an application that rejects requests without the API key, except to public paths."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or _has_key(key, scope):
@@ -104,7 +104,7 @@ def _check(scope: Scope, settings: Settings) -> None:
 
 
 def _is_same_origin(headers: Headers, scope: Scope) -> bool:
-    """Return whether a request comes from no web page or from one of this server, or only navigates to one."""
+    """Return whether a request does not come from another site's page, or only navigates to a page."""
     origin = headers.get("origin")
     if origin is not None:
         return origin.lower() in (f"{scheme}://{headers['host'].lower()}" for scheme in ("http", "https"))

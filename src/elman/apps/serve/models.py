@@ -1,7 +1,7 @@
-"""Served models, and the endpoints of models and their tokenizers, and of what the page has of a model.
+"""Served models, and the endpoints of models, of their tokenizers, and of the models' data in the page.
 
-``/tokenizer_info``, ``/tokenize`` and ``/detokenize`` are those of vLLM, which lm-eval requests. A token is a
-character, its number the index of the character. Where several models are served, the request names one.
+``/tokenizer_info``, ``/tokenize`` and ``/detokenize`` are endpoints of vLLM, which lm-eval requests. A token is a
+character, and its number is the index of the character. If several models are served, the request names one.
 """
 
 from __future__ import annotations
@@ -102,14 +102,14 @@ class ServedModel:
 
     @cached_property
     def packed(self) -> bytes:
-        """What the page has of the model; an `ElmanError` if a page cannot have it."""
+        """The model's data in the page; raises `ElmanError` if a page cannot contain it."""
         # In float32, so that the page generates the texts of the API.
         return pack_model(self.model, ModelInfo(self.name, self.model.snapshot()), weights="float32")
 
     def encode(self, prompt: Prompt, param: str = "prompt") -> Indices:
         """Return a text, or a list of indices, as an array of indices.
 
-        An unknown character, or an index out of range, is an `APIError`, 400, that names the argument `param`.
+        An unknown character, or an index out of range, raises an `APIError`, 400, that names the argument `param`.
         """
         alphabet = self.model.alphabet
         if isinstance(prompt, str):
@@ -125,7 +125,7 @@ class ServedModel:
 
 @dataclass(frozen=True, eq=False)
 class Server:
-    """What the endpoints share, as ``app.state.server``."""
+    """The state that the endpoints share, as ``app.state.server``."""
 
     models: dict[str, ServedModel]
     types: RequestTypes
@@ -135,7 +135,7 @@ class Server:
     created: int = field(default_factory=lambda: int(time.time()))
 
     def get_model(self, name: str | None) -> ServedModel:
-        """Return the model of a name, or the only one if there is no name; otherwise an `APIError`, 404 or 400."""
+        """Return the model of a name, or the only model without a name; otherwise raise `APIError`, 404 or 400."""
         available = f"(available: {', '.join(self.models)})"
         if name is None and len(self.models) == 1:
             return next(iter(self.models.values()))
@@ -151,7 +151,7 @@ class Server:
 
 
 def get_server(request: Request) -> Server:
-    """Return what the endpoints share."""
+    """Return the state that the endpoints share."""
     server: Server = request.app.state.server
     return server
 
@@ -169,7 +169,7 @@ async def get_model_card(request: Request) -> Response:
 
 
 async def send_packed_model(request: Request) -> Response:
-    """Return what the page has of a model: a line of JSON that describes it, and its arrays."""
+    """Return a model for the page: a line of JSON that describes it, and its arrays."""
     server = get_server(request)
     served = server.get_model(request.path_params["name"])
     headers = {"etag": f'"{server.created}"'}  # models do not change while the server runs
@@ -178,10 +178,10 @@ async def send_packed_model(request: Request) -> Response:
     try:
         data = await run_in_threadpool(lambda: served.packed)
     except ElmanError as error:
-        message = f"only the API has {served.name}, as elman export cannot write its page: {error}"
+        message = f"only the API has {served.name}, because elman export cannot write its page: {error}"
         raise APIError(404, message, "not_on_page") from None
 
-    async def chunks() -> AsyncIterator[bytes]:  # of a client that reads slowly, the system holds one of them
+    async def chunks() -> AsyncIterator[bytes]:  # the system holds one chunk for a client that reads slowly
         for start in range(0, len(data), CHUNK_BYTES):
             yield data[start : start + CHUNK_BYTES]
 

@@ -32,8 +32,8 @@ from elman.network import SamplingOption, SamplingParams, list_sampling_options
 from elman.storage import safe_message
 
 _DISCARD_FACTOR = 16
-"""Multiple of the size limit up to which a body that is too large is read and discarded: a client whose connection is
-closed while it is still sending does not see the error."""
+"""A body that is too large is read and discarded up to this multiple of the size limit: a client does not see the error
+if its connection is closed while it is still sending."""
 Body = TypeVar("Body", bound=BaseModel)
 DEFAULT_MAX_TOKENS = 16
 SEED = 2**63
@@ -128,7 +128,7 @@ def validate(body: dict[str, Any], schema: type[Body]) -> Body:
 
 
 def _rephrase(message: str, given: object) -> str:
-    """Return what an argument must be or have, of a message such as ``Input should be a valid string``."""
+    """Return the requirement on an argument from a message such as ``Input should be a valid string``."""
     message = re.sub(r"^\w+ should | after validation, not .*", "", message)
     return message.replace("item", "character") if isinstance(given, str) else message
 
@@ -144,7 +144,7 @@ def _allow_nulls(schema: dict[str, Any]) -> None:
 
 
 class RequestBody(BaseModel):
-    """What all request bodies have in common. Null counts as left out."""
+    """The arguments of all request bodies. Null counts as left out."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True, json_schema_extra=_allow_nulls
@@ -165,7 +165,7 @@ class StreamOptions(BaseModel):
 
 
 class CompletionRequest(RequestBody):
-    """The body of ``POST /v1/completions``; that of a server has the sampling options, too."""
+    """The body of ``POST /v1/completions``; a server's type adds the sampling options."""
 
     max_tokens: int
     seed: Annotated[int, Field(ge=-SEED, le=SEED - 1), Integral] | None = None
@@ -237,7 +237,7 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     K = max(model.parameters.architecture.K for model in models.values())
     index = Annotated[int, Field(ge=0, lt=K), Integral]
     prompt: Any = str | _list_of(index, 1)
-    together = f"at most {settings.max_characters:,} characters, including those to be generated"
+    together = f"at most {settings.max_characters:,} characters, including the ones to generate"
     several = f"Text, a list of character indices, or a list of these; {together}. With echo, a prompt counts n times."
     is_counted = any(model.parameters.ngrams for model in models.values())
     name = Annotated[str, Field(json_schema_extra={"enum": [*models]})]
@@ -260,7 +260,7 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     tokens = _field(_list_of(index), ..., "Indices of characters.")
     arguments: dict[type[RequestBody], dict[str, Any]] = {TokenizeRequest: {}, DetokenizeRequest: {"tokens": tokens}}
     arguments[CompletionRequest] = {"prompt": prompts, "adapt": _field(counted, None, about)} | generation
-    options: dict[str, Any] = {"__cls_kwargs__": {"use_attribute_docstrings": False}, "model": model}  # has its own
+    options: dict[str, Any] = {"__cls_kwargs__": {"use_attribute_docstrings": False}, "model": model}  # with help
     return {base: create_model(base.__name__, __base__=base, **options, **own) for base, own in arguments.items()}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from typing_extensions import TypedDict  # Pydantic does not accept that of the standard library before Python 3.12
+from typing_extensions import TypedDict  # Pydantic accepts the standard library's only from Python 3.12 on
 
 from elman.errors import shorten
 
@@ -20,7 +20,7 @@ CHUNK_BYTES = 1 << 16  # minimum size of a chunk of a large response
 
 
 class ErrorInfo(TypedDict):
-    """What is wrong with a request."""
+    """The error of a request."""
 
     message: str
     type: str
@@ -55,7 +55,7 @@ class APIError(Exception):
 
 
 def shutdown_error() -> APIError:
-    """Return the error of a request that the shutdown of the server ends."""
+    """Return the error of a request that is ended by the shutdown of the server."""
     return APIError(503, "the server is shutting down; retry later", "shutting_down")
 
 
@@ -65,14 +65,14 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
 
 
 def dump_json(content: Any) -> bytes:
-    """Serialize content as JSON in ASCII, since text may contain lone surrogates, which UTF-8 cannot encode."""
+    """Serialize content as JSON in ASCII, because text may contain lone surrogates, which UTF-8 cannot encode."""
     # An iterator becomes an array.
     return json.dumps(content, allow_nan=False, separators=(",", ":"), default=list).encode("ascii")
 
 
 def encode_json(content: object) -> Iterator[bytes]:
     """Serialize content as `dump_json` does, in short pieces: the encoder holds the interpreter's lock."""
-    # The values of a dictionary and the items of a list are serialized one by one, those of an iterator in batches.
+    # The values of a dictionary and the items of a list are serialized one by one, the items of an iterator in batches.
     if isinstance(content, dict):
         items = (chain([dump_json(key), b":"], encode_json(value)) for key, value in content.items())
         yield from _enclose(b"{", items, b"}")
@@ -94,7 +94,7 @@ def _enclose(start: bytes, items: Iterable[Iterable[bytes]], end: bytes) -> Iter
 
 
 def join_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Join pieces to chunks of at least `CHUNK_BYTES`, but for the last one."""
+    """Join pieces to chunks of at least `CHUNK_BYTES`, except for the last chunk."""
     chunk = bytearray()
     for piece in pieces:
         chunk += piece
@@ -113,7 +113,7 @@ def _handle(request: Request, error: Exception) -> Response:
             message = f"{request.method} {shorten(request.url.path)}: {error.detail}"
             code = error.detail.lower().replace(" ", "_")
             return APIError(error.status_code, message, code, headers=error.headers).response()
-        case ClientDisconnect():  # while it sent its body: nobody reads the response
+        case ClientDisconnect():  # the client left while it sent its body: nobody reads the response
             message = "the request body is incomplete: the client disconnected"
             return APIError(400, message, "client_disconnected").response()
     headers = {"connection": "close"}

@@ -25,11 +25,11 @@ Finish = Literal["stop", "length"]
 
 
 class CharLogprobs(NamedTuple):
-    """Log-probabilities of n characters: the model's own, whatever temperature and filters a text is sampled with."""
+    """Log-probabilities of n characters: the model's own, independent of temperature and filters."""
 
     logprobs: Array  # log p of each character, shape (n,); NaN for a character that nothing precedes
     top: NDArray[np.intp]  # the k most likely characters, shape (n, k), in descending order
-    top_logprobs: Array  # log p of those, shape (n, k)
+    top_logprobs: Array  # log p of the most likely characters, shape (n, k)
 
     def slice(self, start: int, stop: int) -> CharLogprobs:
         """Return the log-probabilities of a range of the characters."""
@@ -54,7 +54,7 @@ class SequenceDelta:
     index: int  # position of the sequence within its request
     text: str
     logprobs: CharLogprobs | None = None  # log-probabilities of the characters, if requested
-    finish: Finish | None = None  # why the sequence ends here
+    finish: Finish | None = None  # the reason why the sequence ends here
     is_prompt: bool = False  # whether the text is part of the prompt, which is echoed
 
 
@@ -66,7 +66,7 @@ class Prompt:
     echo: str  # the prompt to return, P characters, or empty
     is_counted: bool = False  # whether the n-gram prior counts the prompt
     sequences: list[Sequence] = field(default_factory=list)
-    """Those that continue it. The first one reads it."""
+    """The sequences that continue the prompt. The first one reads it."""
     unread: int = field(init=False)
     """Characters still to be read, not counting the last, which the first generating step reads."""
 
@@ -75,11 +75,11 @@ class Prompt:
 
     @property
     def has_ended(self) -> bool:
-        """Whether all of its sequences have."""
+        """Whether all sequences of the prompt have ended."""
         return all(sequence.is_finished or sequence.is_cancelled for sequence in self.sequences)
 
     def release_counts(self) -> None:
-        """Remove the counts from the states of its sequences, which have ended but exist as long as their request."""
+        """Remove the counts from the states of its sequences, which have ended but exist until their request ends."""
         for sequence in self.sequences:
             sequence.state, sequence.origin = sequence.state.forget_history(), None
 
@@ -96,18 +96,18 @@ class Prompt:
         self.unread -= n
         delta = SequenceDelta(0, self.echo[start : start + n], logprobs, is_prompt=True)
         state = states.select([-1]).reshape()  # a copy, so that the others are freed
-        if not self.unread:  # what follows is not counted
+        if not self.unread:  # later characters are not counted
             state = state.freeze()
         return [each for sequence in self.sequences for each in sequence.advance_prompt(delta, state)]
 
 
 @dataclass(eq=False)
 class LineDraws:
-    """What the sequences of a prompt need to draw lines until each has one that is kept."""
+    """The state with which the sequences of a prompt draw lines until each has a line that is kept."""
 
     keep: LineFilter
     count: int  # sequences
-    seeds: Iterator[int | None]  # of the lines after the first of each
+    seeds: Iterator[int | None]  # seeds of the lines after the first of each sequence
     left: int  # characters that may be drawn in vain
 
 
@@ -166,7 +166,7 @@ class Sequence:
         delta = SequenceDelta(self.index, text)
         if o is not None:
             found = compute_logprobs(o[:n], characters, self.num_logprobs or 0)
-            # Characters that may begin a stop sequence are held back, and so are their log-probabilities.
+            # Characters that may begin a stop sequence are held back, with their log-probabilities.
             held = concatenate_logprobs([*self._held_logprobs, found])
             self._held_logprobs = [held.slice(len(text), len(held.logprobs))]
             delta = replace(delta, logprobs=held.slice(0, len(text)))
@@ -183,7 +183,7 @@ class Sequence:
         return deltas
 
     def _keep_line(self, draws: LineDraws, deltas: list[SequenceDelta]) -> list[SequenceDelta]:
-        """Return a line once it has ended and is kept; in place of another, begin one more."""
+        """Return a line once it has ended and is kept; in place of a rejected line, begin a new one."""
         self._held_line += deltas
         if not self.is_finished:
             return []
@@ -204,7 +204,7 @@ class Sequence:
 
 
 class GenerationJob:
-    """The sequences of one request. All but `sequences` and `loop` belongs to the event loop that created the job."""
+    """The sequences of one request. Except for `sequences` and `loop`, it belongs to the event loop that created it."""
 
     # `wake` tells the batcher that there may be work: text was sent, or the client has disconnected. `read` characters
     # of prompts are counted in the metrics, and the `generated` ones, which the response counts.
@@ -239,7 +239,7 @@ class GenerationJob:
         self._changed.set()
 
     async def deltas(self) -> AsyncGenerator[list[SequenceDelta]]:
-        """Yield what has arrived since the last time, until every sequence has finished."""
+        """Yield the deltas that have arrived since the last time, until every sequence has finished."""
         # Deltas count as sent when the next ones are requested. A client that stops reading thus pauses its own
         # sequences and no others.
         unfinished = len(self.sequences)

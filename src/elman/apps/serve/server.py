@@ -21,11 +21,11 @@ from elman.machine import HANGUP
 
 BACKLOG = 2048  # connections that may wait to be accepted
 SEND_BUFFER = 1 << 17
-"""Bytes that the system holds for a client that does not read, by default megabytes. Accepted sockets inherit it."""
+"""Bytes that the system buffers for a client that does not read, by default megabytes; accepted sockets inherit it."""
 KEEP_ALIVE = 30
 """Seconds that an idle connection stays open; longer than clients keep theirs, so that they close it first."""
 CANCEL_TIMEOUT = 1
-"""Seconds that requests get to finish at the end of a server in a thread, and to report an error at that of any."""
+"""Seconds that requests get to finish at the end of a server in a thread, and to report an error when a server ends."""
 
 
 def listen(host: str, port: int, name: str = "port") -> socket.socket:
@@ -67,7 +67,7 @@ def run(app: ASGIApp, listening: socket.socket, shutdown_timeout: float, on_shut
     # seconds to finish. A second SIGINT ends them at once.
     signal.signal(signal.SIGTERM, lambda *_: None)  # Uvicorn raises the signal again once it has shut down
     server = _Server(_create_config(app, shutdown_timeout), on_shutdown)
-    if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:  # as nohup does
+    if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(HANGUP, server.handle_exit)
     server.run([listening])
 
@@ -87,7 +87,7 @@ def run_in_thread(app: ASGIApp, listening: socket.socket) -> Iterator[str]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, which tells what its graceful shutdown waits for."""
+    """Uvicorn with a callback for the number of requests that its graceful shutdown waits for."""
 
     def __init__(self, config: uvicorn.Config, on_shutdown: Callable[[int], None]) -> None:
         super().__init__(config)
@@ -100,7 +100,7 @@ class _Server(uvicorn.Server):
                 connection.transport.abort()
         else:
             super().handle_exit(sig, frame)
-            if sig != HANGUP:  # which leaves nobody to tell
+            if sig != HANGUP:  # after a hangup nobody reads the message
                 self.on_shutdown(len(self.server_state.tasks))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -121,6 +121,6 @@ def _create_config(app: ASGIApp, shutdown_timeout: float) -> uvicorn.Config:
 
 
 def _is_error(record: logging.LogRecord) -> bool:
-    """Whether a record has no traceback, or not that of a request that is cancelled at the timeout or malformed."""
+    """Return whether a log record is not the traceback of a request that is cancelled at the timeout or malformed."""
     kind = type(record.exc_info[1]).__name__ if record.exc_info else ""
-    return kind not in ("CancelledError", "LocalProtocolError")  # the latter is of h11, which Uvicorn brings
+    return kind not in ("CancelledError", "LocalProtocolError")  # the latter is from h11, a dependency of Uvicorn

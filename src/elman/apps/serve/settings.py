@@ -21,19 +21,19 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}  # scheme -> port that browsers leav
 class Settings:
     """Access rules and limits of a server.
 
-    A request with a ``Host`` that is not accepted is rejected, which prevents DNS rebinding: a web page that points its
-    own host name at this machine. A web page cannot rebind an address.
+    A request with a ``Host`` that is not accepted is rejected. This prevents DNS rebinding, in which a web page points
+    its own host name at this machine. A web page cannot rebind an address.
     """
 
-    hosts: tuple[str, ...] = LOOPBACK_NAMES  # accepted, without a port
+    hosts: tuple[str, ...] = LOOPBACK_NAMES  # accepted host names, without a port
     any_address: bool = False  # whether every numerical IP address is accepted as well
-    origins: tuple[str, ...] = ()  # of web pages of other sites that may send requests and read the responses (CORS)
-    api_key: str | None = None  # that clients must send
-    max_tokens: int = 10_000  # characters to generate for one sequence, at most
-    max_characters: int = 100_000  # of one request: its prompts, with echo n times, and everything to be generated
+    origins: tuple[str, ...] = ()  # origins of pages of other sites that may send requests and read responses (CORS)
+    api_key: str | None = None  # key that clients must send
+    max_tokens: int = 10_000  # maximum characters to generate for one sequence
+    max_characters: int = 100_000  # of one request: its prompts, n times with echo, and the characters to generate
     max_body: int = 1 << 20  # bytes of a request body
     max_batch_size: int = 64  # sequences that one model generates concurrently
-    max_queued_requests: int = 1000  # that may wait, in addition to `max_batch_size` requests that are being processed
+    max_queued_requests: int = 1000  # requests that may wait, in addition to `max_batch_size` running ones
     body_timeout: float = 30.0  # seconds within which a request body must be received
     send_timeout: float = 30.0  # seconds that a client may stop reading before it counts as disconnected
 

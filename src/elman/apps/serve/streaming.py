@@ -78,7 +78,7 @@ class StreamedResponse:
 
 
 def _with_timeout(send: Send, seconds: float) -> Send:
-    """Wrap an ASGI send, so that it raises `ClientDisconnect` once a client has stopped reading for so long."""
+    """Wrap an ASGI send so that it raises `ClientDisconnect` if a client has stopped reading for the given time."""
 
     async def send_in_time(message: Message) -> None:
         try:

@@ -1,4 +1,4 @@
-"""An outlier detector and a classifier for lines of text, as scikit-learn has them; requires the extra ``sklearn``."""
+"""An outlier detector and a classifier for lines of text, with scikit-learn's API; requires the extra ``sklearn``."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 HELD_OUT = 0.1
-"""Fraction of the lines that the offset is computed from."""
+"""Fraction of the lines that are held out, from which the offset is computed."""
 MIN_HELD_OUT = 10
-"""Lines below which nothing is held out, and the offset is computed from the lines that were trained on."""
+"""Number of lines below which nothing is held out, and the offset is computed from the training lines."""
 
 
 class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
@@ -35,20 +35,20 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     preset : str
-        Hyperparameters of the training, see `elman.train`.
+        Hyperparameter preset of the training run, see `elman.train`.
     max_seconds : float, optional
-        Time budget of the training; by default that of the preset.
+        Time budget of training; by default the preset's.
     max_updates : int, optional
-        Number of updates, which is reproducible, as a budget instead.
+        Number of updates as a budget instead, which is reproducible.
     mask : str
         Names of the masks that replace volatile parts of lines, separated by commas; ``all`` or empty.
     mask_regex : str
-        A regular expression whose matches are replaced as well.
+        A regular expression whose matches are also replaced.
     by : {"worst5+mean", "worst5", "mean", "max", "sum"}
-        What the score of a line is: the mean of its five highest losses plus the mean of all, the sum of the five, or
-        the mean, the highest or the sum of all.
+        The score of a line: the mean of its five highest losses plus the mean of all, the sum of the five, or the mean,
+        the maximum or the sum of all losses.
     contamination : float
-        Fraction of lines like those of the training set that are to be outliers, from 0 to 0.5.
+        Fraction of lines similar to the training set that are considered outliers, from 0 to 0.5.
     random_state : int, RandomState or None
         Determines the initial weights, and which lines are held out.
 
@@ -56,8 +56,8 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     model_ : elman.Model
     offset_ : float
-        The score below which a line is an outlier, from lines that were held out of the training: a network knows those
-        that it was trained on too well.
+        The score below which a line is an outlier, computed from held-out lines: a network predicts its training lines
+        too well.
 
     Examples
     --------
@@ -133,15 +133,15 @@ class LineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     preset, max_seconds, max_updates, mask, mask_regex, random_state
-        Those of `LineOutlierDetector`, for the model of each class; ``counts`` trains no network.
+        As in `LineOutlierDetector`, for the model of each class; the preset ``counts`` trains no network.
 
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,)
     models_ : list of elman.Model
-        That of each class.
+        The model of each class.
     class_log_prior_ : ndarray, shape (n_classes,)
-        Logarithm of the fraction of the lines that each class has.
+        Logarithm of the fraction of the lines in each class.
 
     Examples
     --------
@@ -173,7 +173,7 @@ class LineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X : iterable of str, shape (n_samples,)
             Lines without line feeds, as a list, an array or a column.
         y : array_like, shape (n_samples,)
-            Their classes: at least two, of enough text each, or else an ElmanError is raised.
+            The classes of the lines: at least two, each with enough text; otherwise an ElmanError is raised.
         """
         lines, y = _list_lines(X), column_or_1d(y)
         check_consistent_length(lines, y)
@@ -199,13 +199,13 @@ class LineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.exp(self.predict_log_proba(X))
 
     def decision_function(self, X: Iterable[str]) -> NDArray[np.float64]:
-        """Return `predict_log_proba`; of two classes, the log-odds of the second one, of shape (n_samples,)."""
+        """Return `predict_log_proba`; for two classes, the log-odds of the second class, of shape (n_samples,)."""
         log_p = self.predict_log_proba(X)
         return log_p if len(self.classes_) > 2 else log_p[:, 1] - log_p[:, 0]
 
     def predict(self, X: Iterable[str]) -> NDArray[Any]:
         """Return the most probable class of every line, of shape (n_samples,)."""
-        log_p = self.predict_log_proba(X)  # first: it raises an error if the estimator is not fitted
+        log_p = self.predict_log_proba(X)  # computed first: it raises an error if the estimator is not fitted
         return np.asarray(self.classes_[log_p.argmax(axis=1)])
 
     def __sklearn_tags__(self) -> Tags:

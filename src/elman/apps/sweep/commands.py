@@ -45,7 +45,7 @@ def sweep(
     options: Annotated[SweepOptions | None, Parameter(name="*")] = None,
     as_json: Json = False,
 ) -> int:
-    """Search for the settings with the lowest validation loss in many trainings.
+    """Search for the settings with the lowest validation loss in many training runs.
 
     Each trial is a run in OUT/trials, with the budget of --max-seconds, --max-updates or --epochs. The same command
     continues a sweep.
@@ -57,13 +57,13 @@ def sweep(
     trials
         Number of trials; a larger number extends a finished sweep.
     total_seconds
-        Time for all trials together, after which those in training are saved; with or without --trials.
+        Time for all trials together, after which the running trials are saved; with or without --trials.
     space
         TOML file of the search space, such as 'hidden_size = [128, 256]'; by default a space around the preset.
     workers
-        Trials that are trained at a time, each in a process of its own.
+        Number of trials that are trained at the same time, each in its own process.
     sampler
-        Sampler: tpe (Bayesian), random, or grid (choices and steps only).
+        Sampler: tpe (Bayesian), random, or grid (only choices and steps).
     pruner
         Pruner: halving stops the worse half of the trials at a quarter of the budget and at half of it.
     sampler_seed

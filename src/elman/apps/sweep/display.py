@@ -1,4 +1,4 @@
-"""What ``elman sweep`` shows: the trials in training and the best, and the results."""
+"""The output of ``elman sweep``: the trials in training and the best trials, and the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elman.training import StderrConsole
 if TYPE_CHECKING:
     from elman.apps.sweep.results import SweepResult
 
-MAX_ROWS = 15  # trials in the table: those in training, then the best
+MAX_ROWS = 15  # maximum trials in the table: trials in training, then the best
 
 
 class SweepDisplay(StopSignals):
@@ -37,7 +37,7 @@ class SweepDisplay(StopSignals):
 
 
 def create_table(result: SweepResult) -> Table:
-    """Return the trials in training and the best of the others, and how far the sweep is."""
+    """Return the trials in training, the best of the others, and the progress of the sweep."""
     table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left", expand=True, caption=summarize(result))
     for name in ("trial", "state", "val. loss", "seconds"):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)

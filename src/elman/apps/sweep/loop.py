@@ -36,8 +36,8 @@ from elman.training import InterruptCallback
 
 COMMAND: Sequence[str] = ("-P", "-m", "elman.apps.sweep.worker")
 LOG = "workers.log"  # the file to which the standard error of the processes is appended
-MAX_ATTEMPTS = 3  # a trial whose process was killed so often has failed: it may be the reason, such as by its memory
-REFRESH_SECONDS = 0.5  # between two looks at the study
+MAX_ATTEMPTS = 3  # a trial whose process was killed so often has failed: it may use too much memory
+REFRESH_SECONDS = 0.5  # seconds between two readings of the study
 _BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Process = subprocess.Popen[str]
@@ -80,7 +80,7 @@ def optimize(study: SweepStudy, corpus_sha256: str, callback: Callback) -> bool:
                 is_stopped = bool(callback(result)) or interrupt.should_stop() or is_stopped
                 if is_stopped or time.monotonic() > end:
                     objective.stop()
-        except BaseException:  # such as a second Ctrl-C, which does not wait
+        except BaseException:  # such as a second Ctrl-C, which ends at once
             objective.stop(kill=True)
             raise
     study.release()
@@ -89,7 +89,7 @@ def optimize(study: SweepStudy, corpus_sha256: str, callback: Callback) -> bool:
         loop.result()
     except SystemExit as stopped:
         reason = stopped.__cause__
-    except AssertionError as error:  # Optuna's, where it cannot store the end of a trial
+    except AssertionError as error:  # an error of Optuna's, if it cannot store the end of a trial
         reason = error.__context__ or error
     if reason is not None:
         raise reason
@@ -113,7 +113,7 @@ class Objective:
             ended = self.train(self.study.suggest(trial))
             for name in ended.keys() & {"seconds", "updates", "error"}:
                 trial.set_user_attr(name, ended[name])
-        except Exception as error:  # such as a full disk: the trial has not failed, and is trained by the next call
+        except Exception as error:  # such as a full disk: the trial has not failed, and the next call trains it
             raise SystemExit from error
         if ended["state"] == "complete":
             return float(ended["loss"])
@@ -121,7 +121,7 @@ class Objective:
         raise {"pruned": TrialPruned, "failed": TrialFailed, "stopped": SystemExit}[ended["state"]]
 
     def train(self, trial: Trial) -> dict[str, Any]:
-        """Train a trial, and continue it where its process is killed; return how it ended."""
+        """Train a trial, and continue it if its process is killed; return how it ended."""
         for _ in range(MAX_ATTEMPTS):
             ended = self.train_once(trial)
             if ended["state"] != "killed":
@@ -147,7 +147,7 @@ class Objective:
         return ended | {"state": "pruned"} if is_pruned and ended["state"] in ("stopped", "complete") else ended
 
     def arguments(self, trial: Trial) -> list[Any]:
-        """Return what the process of a trial has to know."""
+        """Return the arguments of a trial's process."""
         settings = self.settings
         out = trial_directory(settings.directory.resolve(), trial.number)
         out.mkdir(parents=True, exist_ok=True)  # an empty directory can be resumed
@@ -155,9 +155,9 @@ class Objective:
         return [self.corpus_sha256, options | settings.options | trial.params]
 
     def start(self, arguments: list[Any]) -> Process:
-        """Start a process for a trial; those of a sweep share the cores of the machine equally."""
-        # It is no fork, which threads of compiled kernels do not survive, and not of `multiprocessing`, which would
-        # import the script that calls `elman.sweep`.
+        """Start a process for a trial; the processes of a sweep share the cores of the machine equally."""
+        # It is not forked, because threads of compiled kernels do not survive a fork. It is not started by
+        # `multiprocessing`, which would import the script that calls `elman.sweep`.
         threads = str(max(1, thread_count() // self.settings.workers))
         with (self.settings.directory / LOG).open("ab") as log:
             # Ctrl-C in a terminal must not reach it: the sweep stops it.
@@ -174,7 +174,7 @@ class Objective:
         return process
 
     def stop(self, *, kill: bool = False) -> None:
-        """Let the trials in training be saved and end, or kill their processes."""
+        """Make the trials in training save their runs and end, or kill their processes."""
         self.is_stopping = True
         for process in [*self.processes]:
             process.kill() if kill else close_input(process)
@@ -183,5 +183,5 @@ class Objective:
 def close_input(process: Process) -> None:
     """Ask a process to save its run and end."""
     assert process.stdin is not None
-    with suppress(OSError):  # what is buffered cannot be written after it was killed
+    with suppress(OSError):  # buffered output cannot be written to a killed process
         process.stdin.close()

@@ -37,7 +37,7 @@ AXIS: dict[str, Any] = {"gridcolor": "rgba(133, 128, 122, 0.25)", "zeroline": Fa
 CONFIG = {"displayModeBar": False}
 LOSS = "validation loss (nats/char)"
 NAMES = {LOSS: "trial", "Best Value": "best so far"}  # of the lines that Optuna draws
-MIN_TRIALS = 4  # complete trials from which importances are estimated
+MIN_TRIALS = 4  # minimum number of complete trials for estimates of importances
 
 
 def trial_directory(directory: Path, number: int) -> Path:
@@ -53,8 +53,8 @@ class TrialResult:
     """From 0. Its run directory is ``trials/NUMBER``, with four digits."""
     state: str  # ``complete``, ``pruned``, ``failed`` or ``running``
     validation_loss: float | None
-    """In nats per character: of the selected network of a complete trial, or of the last validation."""
-    seconds: float | None  # spent in updates
+    """In nats per character: the loss of a complete trial's selected network, or of the last validation."""
+    seconds: float | None  # seconds spent in updates
     updates: int | None
     error: str  # why it failed
     values: dict[str, Any]  # its settings in the search space
@@ -97,7 +97,7 @@ class SweepResult:
         return {state: len(self.select(state)) for state in ("complete", "pruned", "failed", "running")}
 
     def count_trials(self) -> str:
-        """Return how many trials there are so far, and how many there will be where that is known."""
+        """Return how many trials there are so far and, if known, how many there will be."""
         done, planned = len(self.trials), self.settings.trials
         return f"{done:,} of {format_count(planned, 'trial')}" if planned else format_count(done, "trial")
 
@@ -121,7 +121,7 @@ class SweepResult:
         return [trial for trial in self.trials if trial.state == state]
 
     def ranking(self) -> list[TrialResult]:
-        """Return the trials from the lowest validation loss on; complete ones first, those without a loss last."""
+        """Return the trials by validation loss, lowest first: complete trials, others, then trials without a loss."""
 
         def rank(trial: TrialResult) -> tuple[bool, bool, float]:
             return trial.state != "complete", trial.validation_loss is None, trial.validation_loss or 0.0
@@ -148,8 +148,8 @@ def write_trials(result: SweepResult) -> None:
 
 
 def copy_best(result: SweepResult) -> None:
-    """Copy the run directory of the best trial to ``best``; where it was removed, there is none."""
-    # An earlier copy is replaced, but if it was trained further, or contains other files, renamed.
+    """Copy the run directory of the best trial to ``best``, unless it was removed."""
+    # An earlier copy is replaced; if it was trained further, or contains other files, it is renamed instead.
     best, copy, old, runs = (result.directory / name for name in (BEST, f".{BEST}.new", f".{BEST}.old", TRIAL_RUNS))
     if result.best is None or not runs.exists():
         return
@@ -158,7 +158,7 @@ def copy_best(result: SweepResult) -> None:
     is_copy = origin is not None and _names(best) <= _names(origin)
     if origin == source:
         return
-    for rest in (copy, old):  # of a sweep that was killed here
+    for rest in (copy, old):  # left by a sweep that was killed here
         shutil.rmtree(rest, ignore_errors=True)
     if (source / CHECKPOINT).exists():
         try:
@@ -169,14 +169,14 @@ def copy_best(result: SweepResult) -> None:
         names = (best.with_name(f"{BEST}-{n}") for n in count(1))
         best.rename(next(name for name in names if not name.exists()))
     with suppress(FileNotFoundError):
-        best.rename(old)  # at once: a kill would leave a part of it
+        best.rename(old)  # renamed at once: a kill during the copy would leave a part of it
     if copy.exists():
         copy.rename(best)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def _same_checkpoint(run: Path, copy: Path) -> bool:
-    """Return whether a directory has the checkpoint of a run: a copy has its time."""
+    """Return whether a directory has the checkpoint of a run: a copy has the same modification time."""
     try:
         return (run / CHECKPOINT).stat().st_mtime_ns == (copy / CHECKPOINT).stat().st_mtime_ns
     except (FileNotFoundError, NotADirectoryError):

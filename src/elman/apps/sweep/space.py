@@ -1,7 +1,7 @@
-"""The settings of a sweep, and its search space: which settings it varies, and over which values.
+"""The settings of a sweep, and its search space: the settings that it varies, and their values.
 
 A space is a table with one key per setting of `elman.Config`, in a TOML file or in Python: a list of choices, or a
-table with ``low`` and ``high``, which are included, and perhaps ``log`` or ``step``::
+table with ``low`` and ``high``, which are included, and optionally ``log`` or ``step``::
 
     cell = ["gru", "lstm"]
     hidden_size = {low = 64, high = 512, log = true}
@@ -32,50 +32,50 @@ Space = dict[str, Any]  # setting -> list of choices, or table of a range
 Sampler = Literal["tpe", "random", "grid"]
 Pruner = Literal["halving", "none"]
 VALIDATION = 0.1
-"""The fraction held out where neither the preset nor an option says so: a sweep compares validation losses."""
+"""The fraction held out if neither the preset nor an option sets it: a sweep compares validation losses."""
 NOT_VARIED = {"validation", "validation_chars", "encoding", "keep_crlf", "field", "lines", "mask", "mask_regex"}
 NOT_VARIED |= {"max_chars", "min_count"}
 """Settings that choose the text or the alphabet: losses could not be compared."""
-MAX_GRID = 100_000  # points of a grid, at most
+MAX_GRID = 100_000  # maximum number of points of a grid
 
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """A sweep: what to search and how, and where."""
+    """A sweep: its search space, its method and its directory."""
 
     corpus: str  # a file or a built-in text
     preset: str
     options: dict[str, Any]  # the settings that all trials share
     space: Space
     directory: Path
-    trials: int | None  # their number; None for as many as there is time for
-    total_seconds: float | None = None  # for all of them, in this call
+    trials: int | None  # number of trials; None for as many as fit in the time
+    total_seconds: float | None = None  # seconds for all trials in this call
     workers: int = 1
     sampler: Sampler = "tpe"
     pruner: Pruner = "halving"
-    seed: int = 0  # of the sampler
+    seed: int = 0  # seed of the sampler
 
     def identity(self, corpus_sha256: str) -> dict[str, Any]:
-        """Return what all invocations of one sweep must have in common."""
+        """Return the values that must be equal in all invocations of one sweep."""
         made_with = {"version of Elman": __version__, "text": corpus_sha256, "preset": self.preset}
         search = {"sampler": self.sampler, "sampler seed": self.seed, "pruner": self.pruner}
         return made_with | search | self.options | {f"search space: {name}": each for name, each in self.space.items()}
 
 
 def fix_options(preset: str, options: Mapping[str, Any], space: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the settings that all trials share: those of the options, and what a comparison of trials needs."""
+    """Return the settings that all trials share: the options, and settings that a comparison of trials needs."""
     fixed = dict(options) if make_config(preset).validation else {"validation": VALIDATION} | dict(options)
     if not make_config(preset, fixed).validation:
         raise ElmanError(f"a sweep compares validation losses: {option.validation} must be greater than 0 (got 0)")
     varies_size = space is None or "hidden_size" in space
     if not varies_size and "hidden_size" not in fixed and PRESETS[name_preset(preset)].budget:
-        # A recipe would choose it by the speed that each trial measures beside the others.
+        # A recipe would choose it by the speed that each trial measures while other trials run.
         fixed["hidden_size"] = make_config(preset).hidden_size
     return fixed
 
 
 def default_space(preset: str, options: Mapping[str, Any]) -> Space:
-    """Return the space around a preset: learning rate, sizes and dropout; of counts alone, what they count."""
+    """Return the space around a preset: learning rate, sizes and dropout; for counts alone, their settings."""
     # Settings among `options` are fixed, and not in the space.
     config = make_config(preset, options)
 
@@ -95,7 +95,7 @@ def default_space(preset: str, options: Mapping[str, Any]) -> Space:
 
 
 def parse_space(table: Mapping[str, Any] | None, preset: str, options: Mapping[str, Any]) -> Space:
-    """Return the space of a table, by default that around the preset, with values as a configuration has them."""
+    """Return the space of a table, by default the space around the preset, with normalized values."""
     table = default_space(preset, options) if table is None else table
     if not table:
         raise ElmanError(f"the search space is empty: pass {option.space} with at least one setting")
@@ -128,7 +128,7 @@ def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any
     is_range = isinstance(values, dict) and {"low", "high"} <= values.keys() <= {"low", "high", "log", "step"}
     is_step = is_range and type(step := values.get("step", 1)) in (int, float) and math.isfinite(step)
     if not is_step or type(values.get("log", False)) is not bool:
-        expected = "a list of choices, or a table with low and high and perhaps log or step"
+        expected = "a list of choices, or a table with low and high and optionally log or step"
         raise ElmanError(f"{name} must be {expected} (got {quote(values)})")
     parsed = values | {"low": parse(values["low"]), "high": parse(values["high"])}
     create_distribution(name, parsed)
@@ -143,14 +143,14 @@ def create_distribution(name: str, values: Any) -> Distribution:
         return CategoricalDistribution(values)
     kind = FloatDistribution if is_fractional(name) else IntDistribution
     try:
-        with warnings.catch_warnings(action="ignore"):  # a range whose end is no step ends at the last step
+        with warnings.catch_warnings(action="ignore"):  # a range whose end is not a step ends at the last step
             return kind(**values)
     except (ArithmeticError, TypeError, ValueError) as error:
         raise ElmanError(f"the range of {name} is not valid ({safe_message(error)})") from None
 
 
 def is_fractional(name: str) -> bool:
-    """Return whether a setting may be a number that is no integer."""
+    """Return whether a setting may be a number that is not an integer."""
     hint = get_type_hints(Config)[name]
     return float in (hint, *get_args(hint))
 

@@ -27,9 +27,9 @@ from elman.errors import ElmanError, option, quote, shorten
 from elman.storage import safe_message
 
 STUDY = "study.db"
-IDENTITY = "elman"  # the attribute of a study that says what it was made with
+IDENTITY = "elman"  # attribute of a study with the values it was made with
 FIRST_RUNG = 25  # percent of its budget at which a trial is first compared with the others, and again at twice that
-LOCK_SECONDS = 60  # how long a thread or process waits for another one that writes to a SQLite file
+LOCK_SECONDS = 60  # seconds that a thread or process waits for another one that writes to a SQLite file
 
 
 class SweepStudy:
@@ -39,14 +39,14 @@ class SweepStudy:
         self.settings, self.storage = settings, storage
         halving = SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=2)
         self.options: dict[str, Any] = {
-            "study_name": "sweep",  # the file has no other, and the directory may be moved
+            "study_name": "sweep",  # the file has no other study, and the directory may be moved
             "storage": optuna.storages.get_storage(storage),  # the same cache for the study of every trial
             "pruner": halving if settings.pruner == "halving" else NopPruner(),
         }
         self.study = optuna.create_study(**self.options, load_if_exists=True, sampler=RandomSampler())
 
     def check_identity(self, corpus_sha256: str) -> None:
-        """Reject a study that was made with something else; a new one is made with this."""
+        """Reject a study that was made with other values; store the values in a new study."""
         directory, identity = self.settings.directory, self.settings.identity(corpus_sha256)
         if not (saved := self.study.user_attrs.get(IDENTITY, {})) and not self.study.get_trials(deepcopy=False):
             if any((directory / TRIAL_RUNS).glob("*")):
@@ -63,9 +63,9 @@ class SweepStudy:
                 raise ElmanError(f"the sweep {quote(directory)} differs in its {what}; {remedy}")
 
     def remaining(self) -> int | None:
-        """Return the number of trials to start: those that wait to be tried again, and those that are missing.
+        """Return the number of trials to start: trials that wait to be tried again, and missing trials.
 
-        It is None where only time limits them.
+        It is None if only time limits them.
         """
         if self.settings.trials is None:
             return None
@@ -74,7 +74,7 @@ class SweepStudy:
         return waiting + max(0, self.settings.trials - len(trials))
 
     def release(self) -> None:
-        """Let trials that are in progress, though no process trains them, be continued."""
+        """Mark trials in progress that no process trains, so that they are continued."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
@@ -92,8 +92,8 @@ class SweepStudy:
 
 def create_sampler(settings: SweepSettings, number: int) -> BaseSampler:
     """Return the sampler for the trial of a number."""
-    # It has a seed for each trial: with a single one, the values would depend on the number of workers, and a continued
-    # sweep would draw the first ones again.
+    # It has a seed for each trial: with a single seed, the values would depend on the number of workers, and a
+    # continued sweep would draw the first values again.
     if settings.sampler == "grid":
         return GridSampler(create_grid(settings.space), seed=settings.seed)
     seed = int(np.random.default_rng([settings.seed, number]).integers(2**32))
@@ -110,7 +110,7 @@ def open_study(settings: SweepSettings) -> Iterator[SweepStudy]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a trial that is continued reports again
+            warnings.simplefilter("ignore")  # a continued trial reports again
             storage = _open_file(settings.directory)
             try:
                 yield SweepStudy(settings, storage)
@@ -129,7 +129,7 @@ def open_study(settings: SweepSettings) -> Iterator[SweepStudy]:
 def _open_file(directory: Path) -> RDBStorage:
     """Open the SQLite file of a directory; a journal of Optuna is unreadable once SIGKILL left half a line in it."""
     directory.mkdir(parents=True, exist_ok=True)
-    # In a URL, characters such as "?" of the path would have a meaning.
+    # In a URL, characters of the path such as "?" would have a meaning.
     connect = partial(sqlite3.connect, directory / STUDY, timeout=LOCK_SECONDS, check_same_thread=False)
-    # A connection in a pool would stay open if the file turns out to be none of Optuna's.
+    # A connection in a pool would stay open if the file is not a database of Optuna.
     return RDBStorage(f"sqlite:///{STUDY}", engine_kwargs={"creator": connect, "poolclass": NullPool})

@@ -49,16 +49,16 @@ def sweep(
     out : path
         The directory of the sweep.
     trials : int, optional
-        The number of trials; without it, as many as there is time for.
+        The number of trials; without it, as many as fit in the time.
     total_seconds : float, optional
-        The time for all trials together, after which those in training are saved.
+        The time for all trials together, after which the running trials are saved.
     space : path or dict, optional
-        The search space: a TOML file, or the same as a dictionary: setting -> list of choices, or dictionary with
-        ``low``, ``high`` and perhaps ``log`` or ``step``. By default a space around the preset.
+        The search space: a TOML file, or a dictionary: setting -> list of choices, or dictionary with ``low``, ``high``
+        and optionally ``log`` or ``step``. By default a space around the preset.
     preset : str
         Settings to start from.
     workers : int
-        Processes, each of which has an equal part of the cores.
+        Number of processes; each has an equal share of the cores.
     sampler : str
         ``tpe``, ``random`` or ``grid``.
     pruner : str
@@ -77,8 +77,8 @@ def sweep(
     Raises
     ------
     ElmanError
-        If an argument is invalid, the sweep in the directory has other settings or cannot be read, or no trial could
-        be trained.
+        If an argument is invalid, the sweep in the directory has different settings or cannot be read, or no trial
+        could be trained.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def sweep(
     table = read_toml(Path(space)) if isinstance(space, str | os.PathLike) else space
     fixed = fix_options(preset, given, table)
     searched = parse_space(table, preset, fixed)
-    if sampler == "grid":  # has a trial per point at most
+    if sampler == "grid":  # has at most one trial per point
         points = math.prod(map(len, create_grid(searched).values()))
         trials = points if trials is None else min(trials, points)
     limits: dict[str, Any] = {"trials": trials, "total_seconds": total_seconds}

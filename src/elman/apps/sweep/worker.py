@@ -1,7 +1,8 @@
-"""The training of a trial, in a process that may be killed at any moment.
+"""Training of a trial in a process that may be killed at any moment.
 
-Standard input has the arguments as one line of JSON; when it is closed, as it is if the sweep is killed, the run is
-saved and the process ends. Standard output has a line for each validation, and one for how the trial ended.
+Standard input has the arguments as one line of JSON. When it is closed, which also happens if the sweep is killed, the
+run is saved and the process ends. Standard output has a line for each validation, and a line that says how the trial
+ended.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from elman.errors import ElmanError, LockedError
 from elman.training import Run, TrainingCallback
 
 GRACE_SECONDS = 60
-"""After which a process that is to stop ends, whatever it does: a trial continues from its last checkpoint."""
+"""Seconds after which a stopping process ends in any case: a trial continues from its last checkpoint."""
 RETRY_SECONDS = 0.5
 
 
@@ -31,7 +32,7 @@ class TrialCallback(TrainingCallback):
         threading.Thread(target=self._wait_for_end, daemon=True).start()
 
     def _wait_for_end(self) -> None:
-        os.read(0, 1)  # and not by `sys.stdin`, whose lock a thread may not hold at the end of the process
+        os.read(0, 1)  # not by `sys.stdin`: a thread must not hold its lock at the end of the process
         self.stopped.set()
         time.sleep(GRACE_SECONDS)
         os._exit(1)
@@ -41,7 +42,7 @@ class TrialCallback(TrainingCallback):
         self.updates = max(updates, 1)
 
     def on_validation(self, run: Run, validation_loss: float) -> None:
-        """Write the loss, and how much of the budget is spent, in percent."""
+        """Write the loss, and the percentage of the budget that is spent."""
         send(percent=100 * run.state.update // self.updates, loss=validation_loss)
 
     def should_stop(self) -> bool:
@@ -60,7 +61,7 @@ def train_trial(corpus_sha256: str, options: dict[str, Any], callback: TrainingC
     while run is None:
         try:
             run = train(**options, resume=True, progress=False, callback=callback)
-        except LockedError:  # by a process whose sweep was killed, and which saves the run
+        except LockedError:  # locked by a process whose sweep was killed, and which saves the run
             time.sleep(RETRY_SECONDS)
             if callback.should_stop():
                 return {"state": "stopped"}
