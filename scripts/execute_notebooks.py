@@ -2,8 +2,8 @@
 
     python scripts/execute_notebooks.py [NOTEBOOK…]
 
-Each is executed in an empty directory that is then removed. What differs between two executions and says nothing to a
-reader is not stored: execution times, versions, standard error, and the progress of training.
+Each is executed in an empty directory that is then removed. Outputs that differ between two executions and do not
+inform a reader are not stored: execution times, versions, standard error, and the progress of training.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 TIMEOUT = 300
-"""Seconds that one cell may take."""
+"""Maximum seconds for one cell."""
 
 
 def execute(notebook: Any, directory: str | Path) -> None:
@@ -42,7 +42,7 @@ def is_progress(output: Any) -> bool:
 
 
 def strip(notebook: Any) -> None:
-    """Remove what differs between two executions and says nothing to a reader."""
+    """Remove outputs that differ between two executions and do not inform a reader."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for number, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{number}", {}

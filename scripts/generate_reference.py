@@ -1,6 +1,6 @@
 """Write the generated parts of the pages in docs/ from the code. With --check, only verify that they are up to date.
 
-A part is what a page has between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
+A part is the text of a page between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 """
 
 import ast
@@ -53,29 +53,29 @@ def code(value: object) -> str:
 
 
 def mark_options(text: str) -> str:
-    """Return a text with its options as code, except in headings; within code a line does not end at a hyphen."""
+    """Return a text with its options as code, except in headings; lines do not break at hyphens within code."""
     parts = text.split("`")
     parts[::2] = [re.sub(r"(?<![\w-])(?<!## elman )--[a-z][a-z-]*[a-z]", r"`\g<0>`", part) for part in parts[::2]]
     return "`".join(parts)
 
 
 def commands() -> str:
-    """Return the sections of the commands, without what other pages or the common options say."""
-    parameters.shows_all = True  # also those that --help does not
+    """Return the sections of the commands, without the content of other pages and of the common options."""
+    parameters.shows_all = True  # also options that --help does not show
     docs = create_app(describe=True).generate_docs().partition("## elman --install-completion")[0].rstrip() + "\n\n"
     docs = re.sub(r"^# elman\n|## Table of Contents\n\n( *- [^\n]*\n)+\n", "", docs, flags=re.MULTILINE)
-    docs = re.sub(r"```console\n[^`]*```\n\n", "", docs)  # the lists say which arguments and options are required
+    docs = re.sub(r"```console\n[^`]*```\n\n", "", docs)  # the lists of options say which are required
     others = r"\*\*Other\*\*:\n\n(\* `[^\n]*\n)+\n"
     docs = re.sub(others, "**Other**: [`cache`](#elman-cache)\n\n", docs, count=1)
     docs = re.sub(others, "", docs)  # the page describes the options of all commands
-    docs = re.sub(r"^(\* \[`[\w-]+`\]\([^)]+\)): .*$", r"\1", docs, flags=re.MULTILINE)  # each section says it
+    docs = re.sub(r"^(\* \[`[\w-]+`\]\([^)]+\)): .*$", r"\1", docs, flags=re.MULTILINE)  # each section has it
     docs = re.sub(r"(?<=\))\n\* (?=\[`)", ", ", docs)  # the commands of a group in one line
     docs = re.sub(r"^(\*\*\w+\*\*:)\n\n\* (?=\[`)", r"\1 ", docs, flags=re.MULTILINE)
     sections = re.split(r"^(?=## elman )", docs, flags=re.MULTILINE)
     for n, section in enumerate(sections):
         if section.startswith("## elman train\n"):
             options, training = section.split("**Training**:\n")
-            training = re.sub(r" \*\[default: [^]]*\]\*", "", training)  # the table of presets has them
+            training = re.sub(r" \*\[default: [^]]*\]\*", "", training)  # they are in the table of presets
             sections[n] = f"{options}**Training**:\n{training}"
         elif section.startswith("## elman sweep\n"):
             sections[n] = re.sub(r"\*\*Training\*\*:\n\n.*", SETTINGS, section, flags=re.DOTALL)
@@ -98,7 +98,7 @@ def commands() -> str:
 
 
 def _omit_choices(line: re.Match[str]) -> str:
-    """Return the description of an option without its choices if it names them all."""
+    """Return the description of an option, without its choices if the description names them all."""
     return line[1] if all(choice in line[1] for choice in line[2].split(", ")) else line[0]
 
 
@@ -116,7 +116,7 @@ def _share_options(docs: str) -> str:
     for section in re.split(r"^(?=###? )", docs, flags=re.MULTILINE):
         common = [f"`{name}`" for line, name in shared.items() if f"{line}\n" in section]
         own = "\n".join(line for line in section.split("\n") if line not in shared)
-        own = re.sub(r"\*\*\w+\*\*:\n\s*(?=\*\*|\Z)", "", own)  # a group with none left
+        own = re.sub(r"\*\*\w+\*\*:\n\s*(?=\*\*|\Z)", "", own)  # a group without options
         sections.append(own + (f"\n\n[Common](#common-options): {', '.join(common)}.\n\n" if common else ""))
     return "".join(sections) + "\n\n## Common options\n\n" + "\n".join(shared)
 
@@ -127,9 +127,9 @@ SCORES = "../how_to/evaluate_and_score.md#score-lines"
 
 
 def settings() -> str:
-    """Return the settings in which presets differ, those of the first being the defaults, and the other settings.
+    """Return the settings in which presets differ, with the first preset's as the defaults, and the other settings.
 
-    A preset that differs from an earlier one in a few settings only is described by these.
+    A preset that differs from an earlier one in only a few settings is described by these settings.
     """
     values = {name: vars(Config()) | preset.settings for name, preset in PRESETS.items()}
     columns, described, names = list[str](), list[str](), [each.name for each in fields(Config)]
@@ -154,7 +154,7 @@ def settings() -> str:
 
 
 MAX_CHANGES = 10
-"""Settings in which a preset differs that is described by them."""
+"""Maximum number of differing settings with which a preset is described by them."""
 DESCRIBED = {"engine": "numba (without Numba: numpy)"}
 """Defaults that depend on the installation."""
 
@@ -191,7 +191,7 @@ def loggers() -> str:
 
 
 def prometheus_metrics() -> str:
-    """Return the metrics of the server; those of the process are not Elman's."""
+    """Return the metrics of the server, without the metrics of its process, which are not Elman's."""
     own = [m for m in prometheus.Metrics({}).registry.collect() if m.name.startswith("elman_")]
     rows = (
         [code(m.name + "_total" if m.type == "counter" else m.name), m.type, m.documentation]
@@ -208,7 +208,7 @@ def endpoints() -> str:
 
 
 def completion_arguments() -> str:
-    """Return the arguments of ``POST /v1/completions``, without the sampling options and those not supported."""
+    """Return the arguments of ``POST /v1/completions``, without the sampling options and unsupported arguments."""
     properties = _document()["components"]["schemas"]["CompletionRequest"]["properties"]
     sampling = {option.name for option in list_sampling_options()}
     rows = (
@@ -224,7 +224,7 @@ def _default(value: object) -> str:
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """Describe the values that a schema allows, except null, which stands for the default."""
+    """Describe the values that a schema allows, except null, which represents the default."""
     options = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     return " or ".join(dict.fromkeys(map(_one_type, options)))
 
@@ -259,7 +259,7 @@ def error_statuses() -> str:
 
 
 def _document() -> dict[str, Any]:
-    """Return the OpenAPI document of a server of a small model, of lines and with a prior, which has every argument."""
+    """Return the OpenAPI document of a server of a small model of lines with a prior, which has every argument."""
     ngrams = count_ngrams(np.array([0, 1], np.uint8), NgramSpec(2, 1))
     parameters = initial_parameters(
         Architecture(2, 1, reset_at=0), 0.1, np.random.RandomState(0), np.float32, ngrams=ngrams
@@ -280,7 +280,7 @@ def teacher() -> str:
 
 
 def experiments() -> str:
-    """Return the notebook of the experiments for lectures: a cell per experiment, and one that draws it."""
+    """Return the notebook of the experiments for lectures: for each experiment a cell, and a cell that draws it."""
     source = (DOCS.parent / "examples" / "experiments.py").read_text("utf-8")
     first, *parts = re.split(r"^# %% (.*)\n", source.partition("\n\nEXPERIMENTS = ")[0], flags=re.MULTILINE)
     cells = [
@@ -297,9 +297,9 @@ def experiments() -> str:
 
 
 def settings_stub() -> str:
-    """Return the stub that tells type checkers and editors the settings, which `elman.train` takes as options."""
+    """Return the stub with which type checkers and editors know the settings that `elman.train` accepts as options."""
     hints = {each.name: each.type for each in fields(Config)}
-    hints["validation"] = "float | str | os.PathLike[str]"  # which is made a string
+    hints["validation"] = "float | str | os.PathLike[str]"  # it is converted to a string
     lines = [f"    {name}: {hint}".replace("'", '"') for name, hint in hints.items()]
     return "\n".join(
         [

@@ -40,12 +40,12 @@ def check_links(root: Path) -> Iterator[str]:
     for name, text in read_pages(root, "README.md", "CONTRIBUTING.md", "docs/**/*.md"):
         for cited in CITED.findall(text):
             path = root / cited
-            if not (path.parent if "NAME" in cited else path).exists():  # NAME is that of a file that the reader adds
+            if not (path.parent if "NAME" in cited else path).exists():  # NAME is a file that the reader adds
                 yield f"{name}: cites {cited}, which does not exist"
 
 
 def check_readme(root: Path) -> Iterator[str]:
-    """It is short, and its images have an alternative text."""
+    """The README is short, and its images have an alternative text."""
     text = (root / "README.md").read_text("utf-8")
     if (words := len(text.split())) > 650:
         yield f"README.md: {words} words; at most 650"
@@ -55,7 +55,7 @@ def check_readme(root: Path) -> Iterator[str]:
 
 
 def check_sampling_options(root: Path) -> Iterator[str]:
-    """The page on sampling has each of its options; the generated pages have those of all commands."""
+    """The page on sampling describes every sampling option; the generated pages have the options of all commands."""
     page = "docs/how_to/generate_text.md"
     text = (root / page).read_text("utf-8")
     names = [flag(option.name) for option in list_sampling_options()]
@@ -68,7 +68,7 @@ def read_notebooks(root: Path) -> Iterator[tuple[str, Any]]:
 
 
 def check_notebooks(root: Path) -> Iterator[str]:
-    """They have the outputs of one execution, and name no path of a machine."""
+    """Notebooks have the outputs of one execution, and contain no path of a machine."""
     for name, notebook in read_notebooks(root):
         code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         outputs = [output for cell in code for output in cell["outputs"]]
@@ -82,7 +82,7 @@ def check_notebooks(root: Path) -> Iterator[str]:
 
 
 def read_output(output: dict[str, Any]) -> str:
-    """Return the text of an output; of an image, its beginning, where the metadata are."""
+    """Return the text of an output; for an image, its beginning, which contains the metadata."""
     data = output.get("data", {})
     image = base64.b64decode("".join(data.get("image/png", "")))[:500].decode("latin-1")
     texts = [output.get("text", ""), *(value for kind, value in data.items() if kind != "image/png")]
@@ -96,7 +96,7 @@ def read_project(root: Path) -> dict[str, Any]:
 
 
 def check_versions(root: Path) -> Iterator[str]:
-    """Version and date are those of the first release in the changelog."""
+    """Version and date equal those in the changelog's first release."""
     number, date = RELEASE.findall((root / "CHANGELOG.md").read_text("utf-8"))[0]
     citation = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
     found = {
@@ -123,7 +123,7 @@ def check_pythons(root: Path) -> Iterator[str]:
 
 
 def check_docker(root: Path) -> Iterator[str]:
-    """Docker reads what the build of the package needs, and nothing else."""
+    """Docker reads only the files that the build of the package needs."""
     first, *lines = (root / ".dockerignore").read_text("utf-8").split()
     expected = {"README.md", *read_project(root)["license-files"], "pyproject.toml", "src"}
     if first != "*" or {line[1:] for line in lines if line.startswith("!")} != expected:

@@ -1,4 +1,4 @@
-"""Draw small mistakes over ``src/elman``, apply each to a copy of the repository, and print which the tests find."""
+"""Draw small mistakes in ``src/elman``, apply each to a copy of the repository, and print which ones the tests find."""
 
 import argparse
 import ast
@@ -23,8 +23,8 @@ from elman.storage import cache_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "src/elman"
-HANGS = 120  # seconds after which a test counts as failed; one that compiles may take 60
-MEMORY = 12 << 30  # bytes per process: a wrong constant may ask for any number
+HANGS = 120  # seconds after which a test counts as failed; a test that compiles may need 60
+MEMORY = 12 << 30  # bytes per process: a wrong constant may request any amount
 
 OPERATORS = {
     "<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "is": "is not", "is not": "is", "in": "not in",
@@ -133,7 +133,7 @@ def draw(count: int, seed: int) -> list[Mutant]:
 
 
 def order_tests(tree: Path, module: Path) -> list[list[str]]:
-    """Return the test files in three groups: those that mirror a module, those that name it, and the others."""
+    """Return the test files in three groups: files that mirror a module, files that name it, and the others."""
     tests, name = tree / "tests", ".".join(["elman", *module.with_suffix("").parts])
     folder = next(each for each in (tests / module).parents if any(each.glob("test_*.py")))
     groups: list[list[tuple[bool, int, str]]] = [[], [], []]
@@ -143,12 +143,12 @@ def order_tests(tree: Path, module: Path) -> list[list[str]]:
         is_near = name.rpartition(".")[0] in content or module.parts[0] in path.parts
         is_first = path.name == f"test_{module.stem}.py" if path.parent == folder else is_near
         group = groups[0 if path.parent == folder else 1 if is_named else 2]
-        group.append((not is_first, len(path.parts), str(path)))  # those of the whole package before those of folders
+        group.append((not is_first, len(path.parts), str(path)))  # tests of the whole package before tests of folders
     return [[path for *_, path in sorted(group)] for group in groups if group]
 
 
 def run_tests(tree: Path, files: list[str], seconds: float, workers: int) -> str | None:
-    """Return the first test that fails; empty if none does, and None if they take longer."""
+    """Return the first test that fails; empty if none fails, and None if they need too much time."""
     options = ["-x", "-q", "-n", str(workers), "-p", "no:cacheprovider", "-o", f"faulthandler_timeout={HANGS}"]
     path = os.pathsep.join(str(tree / folder) for folder in ("src", "tests"))
     with subprocess.Popen(
@@ -161,7 +161,7 @@ def run_tests(tree: Path, files: list[str], seconds: float, workers: int) -> str
             printed, _ = process.communicate(timeout=max(0, seconds))
         except subprocess.TimeoutExpired:
             return None
-        finally:  # with what the tests have started
+        finally:  # with the processes that the tests have started
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", printed, re.M)
@@ -169,11 +169,11 @@ def run_tests(tree: Path, files: list[str], seconds: float, workers: int) -> str
 
 
 def try_mutant(tree: Path, mutant: Mutant, seconds: float, workers: int) -> str:
-    """Return what becomes of a change that is made in the copy of the repository, and undone."""
+    """Make a change in the copy of the repository, test it, and undo it; return the result."""
     path, started = tree / mutant.path.relative_to(ROOT), time.monotonic()
     shutil.rmtree(tree / ".cache", ignore_errors=True)
     (tree / ".cache").mkdir()
-    for folder in cache_dir().glob("kernels-*"):  # what a mutant stores replaces links, and reaches no other
+    for folder in cache_dir().glob("kernels-*"):  # a mutant's own files replace links and stay here
         shutil.copytree(folder, tree / ".cache" / folder.name, copy_function=os.symlink)
     data = path.read_bytes()
     path.write_bytes(mutant.apply(data))
@@ -199,11 +199,11 @@ def describe(mutant: Mutant) -> str:
 
 
 def main() -> None:
-    """Print what becomes of each mutant."""
+    """Print the result of each mutant."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=50, help="mutants to draw (default 50)")
-    parser.add_argument("--only", type=int, nargs="+", help="numbers of those of the draw to try")
+    parser.add_argument("--only", type=int, nargs="+", help="numbers of the drawn mutants to try")
     parser.add_argument("--seconds", type=float, default=300, help="for the tests of a mutant (default 300)")
     parser.add_argument("-n", "--workers", type=int, default=1, help="processes of pytest (default 1)")
     options, results = parser.parse_args(), list[str]()

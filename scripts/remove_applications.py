@@ -1,7 +1,8 @@
 """Delete one application after the other from a copy, and check that the core works without it.
 
-Each time the commands of the application are gone, a model is trained, and a text is generated. Without all of them
-every test of the core is found, so that none imports an application, and its fast tests pass; arguments go to pytest.
+For each application, the script checks that its commands are gone, that a model can be trained, and that a text can be
+generated. Without all applications, every test of the core must be found, so none imports an application, and the fast
+tests must pass. Arguments are passed to pytest.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 APPLICATIONS = sorted(path.parent.name for path in (ROOT / "src/elman/apps").glob("*/__init__.py"))
 IMPORTED_BY = {"serve": ["dashboard"], "course": ["report"]}
-"""Application -> those that import it, which are deleted with it; ``pyproject.toml`` has the reasons."""
+"""Application -> applications that import it, which are deleted with it; ``pyproject.toml`` has the reasons."""
 PRODUCT_TESTS = "tests/project"
 """Tests of the whole product: its documentation, its packages, its public names."""
 FAST_TESTS = ["tests/cli", "tests/storage"]
-"""Of the commands, where an application could be missed; every run of the tests has those of the mathematics."""
+"""Tests in which a missing application would show; every run of all tests includes the tests of the mathematics."""
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
 
 
 def _check_without(removed: list[str]) -> set[str]:
-    """Check the core without some applications, and return their commands; only without all with its tests."""
+    """Check the core without some applications, and return their commands; without all of them, also run its tests."""
     with tempfile.TemporaryDirectory() as folder:
         copy, everything = Path(folder), removed == APPLICATIONS
         gone, kept = _copy_without(removed, copy, ("src", "tests", "examples", "docs") if everything else ("src",))
@@ -53,9 +54,9 @@ def _check_without(removed: list[str]) -> set[str]:
 
 
 def _copy_without(removed: list[str], copy: Path, folders: Sequence[str]) -> tuple[set[str], set[str]]:
-    """Copy the source without some applications, and return their commands and those of the others."""
+    """Copy the source without some applications; return their commands and the commands of the others."""
     for folder in folders:
-        shutil.copytree(ROOT / folder, copy / folder)  # with the bytecode, which takes a second to compile
+        shutil.copytree(ROOT / folder, copy / folder)  # with the bytecode, whose compilation needs a second
     for name in removed:
         shutil.rmtree(copy / "src/elman/apps" / name)
         shutil.rmtree(copy / "tests/apps" / name, ignore_errors=True)
@@ -71,7 +72,7 @@ def _copy_without(removed: list[str], copy: Path, folders: Sequence[str]) -> tup
 
 
 def _write_metadata(folder: Path, project: dict[str, object]) -> None:
-    """Write what `importlib.metadata` reads of an installed package; the first on the path counts."""
+    """Write the files that `importlib.metadata` reads of an installed package; the first on the path counts."""
     metadata = folder / f"{project['name']}-{project['version']}.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(

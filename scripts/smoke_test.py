@@ -1,4 +1,4 @@
-"""Install a wheel or an sdist in empty environments, alone and with an extra each, and use it there.
+"""Install a wheel or an sdist in empty environments, once alone and once with each extra, and use it there.
 
     python scripts/smoke_test.py dist/elman-0.3.0-py3-none-any.whl
     python scripts/smoke_test.py dist/elman-0.3.0-py3-none-any.whl none serve
@@ -89,7 +89,7 @@ def use_core(installation: Installation) -> None:
 
 
 def use_none(installation: Installation) -> None:
-    """Check that what draws says what it needs, and that everything else works."""
+    """Check that commands that draw name the extra they need, and that everything else works."""
     require(HINT in installation.run("elman", *TRAIN, "--overwrite")[1], "train does not say how to get the plot")
     for arguments in (("plot", "run"), ("report", "text.txt", "-o", "report")):
         _, error = installation.run("elman", *arguments, code=2)
@@ -97,7 +97,7 @@ def use_none(installation: Installation) -> None:
 
 
 def use_plot(installation: Installation) -> None:
-    """Check the plot of the training, and draw another one."""
+    """Check the plot of the training run, and draw another one."""
     require((installation.folder / "run" / "smooth_loss.png").exists(), "train drew no plot")
     installation.run("elman", "plot", "run", "-o", "curve.svg")
 
@@ -149,7 +149,7 @@ EXTRAS: dict[str, Callable[[Installation], None]] = {
     "hub": use_hub,
     "all": use_all,
 }
-"""What is tried with each extra."""
+"""The functions that are tried with each extra."""
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
     python scripts/take_screenshots.py [NAME…] [--runs FOLDER]
 
-The models are trained first, in FOLDER or a temporary one, unless they are there: about three minutes of CPU time.
-Needs Chromium, or ELMAN_CHROMIUM.
+The models are trained first, in FOLDER or a temporary one, unless they exist, which needs about three minutes of CPU
+time. The script needs Chromium, or its path in ELMAN_CHROMIUM.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DASHBOARD: dict[str, Any] = {
     "corpus": "shakespeare", "preset": "quick", "hidden_size": 256, "ngram_order": 0, "validation": 0.1,
     "validate_every": 150, "max_updates": 1500,
 }  # fmt: skip
-"""The runs of the dashboard, in which each cell has its colour of the other pictures."""
+"""The runs of the dashboard, in which each cell has the same colour as in the other pictures."""
 RUNS: dict[str, dict[str, Any]] = {
     "bard": {"corpus": "shakespeare", "preset": "minute", "max_updates": 1000},
     "lstm": {
@@ -49,7 +49,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def find_run(folder: Path, name: str) -> Path:
-    """Return the directory of a run, which is trained if it does not exist."""
+    """Return the directory of a run; the run is trained if it does not exist."""
     if not (folder / name).exists():
         elman.train(out=folder / name, **RUNS[name])
     return folder / name
@@ -108,7 +108,7 @@ def show_explanation(page: Page, folder: Path) -> None:
 
 
 def show_counting(page: Page, folder: Path) -> None:
-    """Colour held-out documentation by what counting and the network contribute, and show six lines."""
+    """Colour held-out documentation by the contributions of counting and the network, and show six lines."""
     explain(page, folder, "docs")
     page.get_by_role("radio", name="Counting or network").check()
     lines = page.locator("#rows > div")
@@ -130,7 +130,7 @@ def explain(page: Page, folder: Path, name: str) -> None:
 
 
 def show_dashboard(page: Page, folder: Path) -> None:
-    """Train beside two finished runs, and open the dashboard of the training."""
+    """Train beside two finished runs, and open the dashboard of the training run."""
     others = [("--live-with", find_run(folder, f"live/{cell}")) for cell in ("lstm", "gru")]
     options = [(f"--{name.replace('_', '-')}", value) for name, value in DASHBOARD.items() if name != "corpus"]
     words = ("train", DASHBOARD["corpus"], "--cell", "rnn", *chain(*options, *others), "--overwrite", "--live")
@@ -141,7 +141,7 @@ def show_dashboard(page: Page, folder: Path) -> None:
 
 
 def take(page: Page, name: str, **options: Any) -> None:
-    """Write a picture of what is visible."""
+    """Write a picture of the visible part of the page."""
     page.wait_for_timeout(500)
     page.screenshot(path=IMAGES / f"{name}.png", **options)
     print(name, flush=True)

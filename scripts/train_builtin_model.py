@@ -3,11 +3,11 @@
     python scripts/builtin_texts.py CACHE TEXTS
     NUMBA_NUM_THREADS=1 python scripts/train_builtin_model.py TEXTS RUN
 
-RUN is the run directory; a run that was interrupted is resumed. The file is written into the package, and the row of
-`elman.model.loading.MODELS` that describes it is printed. No bit of the result depends on the number of threads. It
-takes about half an hour on one core. The file in the package has the weights of a run of 9,000 updates whose prior
-contained every string of the counted text; its alpha were fitted to the table afterwards, on the same text, without the
-counts of each fold.
+RUN is the run directory; an interrupted run is resumed. The file is written into the package, and the row of
+`elman.model.loading.MODELS` that describes it is printed. No bit of the result depends on the number of threads.
+Training takes about half an hour on one core. The file in the package has the weights of a run of 9,000 updates whose
+prior contained every string of the counted text. Its alpha were fitted to the table afterwards, on the same text,
+without the counts of each fold.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ SETTINGS: dict[str, Any] = {
     "sample_every": 2000,
     "seed": 1,
 }
-"""What differs from the preset ``quick``."""
+"""Settings that differ from the preset ``quick``."""
 
 TAB_BIAS = 6.0
-"""By which the logit of a tab is lower than that of a space."""
+"""Difference by which the logit of a tab is lower than the logit of a space."""
 MANTISSA_BITS = 8
 """Bits of the mantissa that the weights keep, of 23: the file is smaller by two thirds."""
 _LZMA2: dict[str, int] = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}
@@ -67,12 +67,12 @@ def train(texts: Path, run: Path, max_updates: int) -> Model:
     """Return the trained model; its n-gram prior counts only the end of the text, which the file has to contain."""
     options: dict[str, Any] = {"out": run, "progress": True, "max_updates": max_updates, "keep_crlf": True}
     options |= {"resume": True} if (run / "run.json").exists() else {"preset": "quick"} | SETTINGS
-    with mock.patch("elman.ngram.counting.count_ngrams", count_end):  # no setting, as other models have room for more
+    with mock.patch("elman.ngram.counting.count_ngrams", count_end):  # no setting: other models have room for more
         return elman.train(texts / "train.txt", **options).model
 
 
 def count_end(text: Indices, *args: Any, **options: Any) -> NgramModel | None:
-    """Return the counts of the end of a text, whose folds are parts of it; what precedes belongs to the first one."""
+    """Return the counts of the end of a text, whose folds are parts of it; earlier text belongs to the first fold."""
     start = max(0, len(text) - COUNTED)
     ngrams = count_ngrams(text[start:], *args, **options)
     if ngrams is None or not ngrams.folds:
@@ -81,7 +81,7 @@ def count_end(text: Indices, *args: Any, **options: Any) -> NgramModel | None:
 
 
 def add_tab(model: Model) -> Model:
-    """Return the model with a tab in its alphabet, which the texts do not have: as a less likely space."""
+    """Return the model with a tab in its alphabet: the texts have none, so the tab is a less likely space."""
     space, parameters = model.alphabet.characters.index(" "), dict(model.parameters)
     parameters["U"] = np.append(parameters["U"], parameters["U"][:, [space]], axis=1)
     parameters["V"] = np.append(parameters["V"], parameters["V"][[space]], axis=0)

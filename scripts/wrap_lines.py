@@ -1,7 +1,7 @@
 """Wrap the prose in lines that are too long: paragraphs of docstrings, comments, and strings on lines of their own.
 
-``python scripts/wrap_lines.py`` rewrites the files in which ruff finds such lines. What a program computes stays the
-same: only the white space of docstrings changes.
+``python scripts/wrap_lines.py`` rewrites the files in which ruff finds such lines. Programs compute the same: only the
+white space of docstrings changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 WIDTH = 120
 _LITERAL = re.compile(r'(\s*(?:\w+=)?)([frb]*)"((?:[^"\\]|\\.)*)"(.*)')
 _NO_PROSE = re.compile(r'\s*(?:$|[*\-#>=|]|\d+\.)|.*"""|.*::$')
-"""A line that is no part of a paragraph, or begins an item."""
+"""A line that is not part of a paragraph, or begins an item."""
 
 
 def find_long_lines() -> dict[Path, list[int]]:
@@ -33,7 +33,7 @@ def find_long_lines() -> dict[Path, list[int]]:
 
 
 def wrap_line(source: str, number: int) -> str:
-    """Return a program with a long line wrapped, or as it is if that is not possible."""
+    """Return a program with a long line wrapped, or unchanged if that is not possible."""
     lines = source.splitlines(keepends=True)
     line, at = lines[number - 1].rstrip("\n"), number - 1
     indent = line[: len(line) - len(line.lstrip())]
@@ -78,7 +78,7 @@ def _fill(text: str, indent: str) -> str:
 
 
 def _meaning(source: str) -> str:
-    """Return what a program says, whatever the white space of its docstrings; empty if it is not valid."""
+    """Return a program without the white space of its docstrings, for comparison; empty if it is not valid."""
     try:
         tree = ast.parse(source)
     except SyntaxError:

@@ -1,6 +1,6 @@
-"""Formulas as MathML, written when the site is built: pages need no script for them, and can be read aloud and copied.
+"""Formulas as MathML, written when the site is built: pages need no script, and formulas can be read aloud and copied.
 
-Their font is STIX Two Math, without which they would look different on every system. It comes with the package ziamath.
+The font is STIX Two Math, so that formulas look the same on every system. It is part of the package ziamath.
 """
 
 import re
@@ -16,15 +16,15 @@ from sphinx.util import logging
 from sphinx.util.typing import ExtensionMetadata
 
 FUNCTION = re.compile(r"(?<!<msup>)(?<!<msub>)(<m[io]>(?:tanh|log|ln)</m[io]>)(?=<(?!/|mo stretchy))")
-"""A function whose argument follows without parentheses, from which a space has to separate it."""
+"""A function whose argument follows without parentheses and must be separated by a space."""
 NOT_UNDERSTOOD = re.compile(r"<mi>(&|\\\w+)</mi>")
 
 logger = logging.getLogger(__name__)
 
 
 def render(node: nodes.Element, display: str) -> str:
-    """Return a formula as MathML. One that the converter does not understand is a warning."""
-    # In MathML they are the same, and the converter knows one.
+    """Return a formula as MathML; warn of a formula that the converter does not understand."""
+    # They are the same in MathML, and the converter knows only one of them.
     mathml = convert(node.astext().replace("{aligned}", "{align*}"), display=display)
     if problem := NOT_UNDERSTOOD.search(mathml):
         logger.warning("the formula has %s, which is not supported: %s", problem[1], node.astext(), location=node)

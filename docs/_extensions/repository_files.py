@@ -1,6 +1,6 @@
-"""Files of the repository outside docs/: notebooks, changelog and contributing guide become pages; links to files.
+"""Files of the repository outside docs/: notebooks, changelog and contributing guide become pages of the site.
 
-In the sources, links are those of the repository, so that they work where it is read without the site.
+In the sources, links refer to files of the repository, so they also work in the repository itself.
 """
 
 import re
@@ -13,11 +13,11 @@ from sphinx.util.typing import ExtensionMetadata
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 PAGES = {"CHANGELOG": "changelog", "CONTRIBUTING": "contributing"}
-"""Markdown files of the repository, and the pages of the site that have their contents."""
+"""Markdown files of the repository, and the pages of the site with their contents."""
 
 
 def copy_notebooks(app: Sphinx, config: Config) -> None:
-    """Copy the notebooks to where Sphinx reads pages, those that have changed."""
+    """Copy the notebooks that have changed to the folder in which Sphinx reads pages."""
     for notebook in sorted((ROOT / "examples").glob("*.ipynb")):
         copy = DOCS / "examples" / notebook.name
         if not copy.exists() or copy.read_bytes() != notebook.read_bytes():
@@ -25,14 +25,14 @@ def copy_notebooks(app: Sphinx, config: Config) -> None:
 
 
 def include_files(app: Sphinx, page: str, content: list[str]) -> None:
-    """Replace the pages that refer to a file of the repository by its contents."""
+    """Replace each page that refers to a file of the repository by the contents of the file."""
     for path, site_page in PAGES.items():
         if page == site_page:
             content[0] = f"```{{include}} ../{path}.md\n:relative-docs: docs/\n```\n"
 
 
 def rewrite_links(app: Sphinx, page: str, content: list[str]) -> None:
-    """Replace links of the repository by those of the site."""
+    """Replace links to files of the repository by links to pages of the site."""
     text = re.sub(r"\]\((?:\.\./)+examples/(\w+\.ipynb)\)", r"](/examples/\1)", content[0])
     if page.startswith("examples/"):
         text = re.sub(r"\]\((\w+\.py)\)", r"](../../examples/\1)", text)
