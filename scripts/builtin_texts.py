@@ -177,7 +177,7 @@ def _library(cache: Path) -> list[Path]:
 
 
 def read_library(cache: Path) -> dict[str, str]:
-    """Return modules of Python's standard library, except tables, such as encodings, and modules with other licences."""
+    """Return modules of Python's standard library, except tables (such as encodings) and files with own licences."""
     excluded = re.compile("/(encodings|pydoc_data|idlelib|lib2to3|test)/|sysconfigdata")
     own_licence = re.compile("Permission to use|Permission is hereby|Redistribution and use|All rights reserved", re.I)
     paths = [path for path in _library(cache) if not excluded.search(path.as_posix())]
