@@ -211,7 +211,7 @@ def test_a_pruned_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("ngram 3=3\n", "", "line 20 must be the log10 of a probability, 2 of the 1-grams, and perhaps that of a "),
+        ("ngram 3=3\n", "", "line 20 must be a log10 probability, 2 of the 1-grams, and optionally a log10 "),
         ("\\data\\\nngram 1=6\nngram 2=4\nngram 3=3\n", "", "it is not an ARPA file of strings of up to 2 to "),
         ("ngram 2=4\nngram 3=3", "ngram 2=4\nngram 4=3", "it is not an ARPA file of strings of up to 2 to "),
         ("ngram 1=6", "ngram 1=" + "9" * 5000, "Exceeds the limit"),

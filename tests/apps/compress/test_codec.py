@@ -91,7 +91,7 @@ def test_a_model_of_lines_is_reset_at_line_feeds(order: int, mode: ModeName) -> 
 
 
 def test_a_model_with_masks_is_refused() -> None:
-    with pytest.raises(ElmanError, match=r"in the place of times and numbers: train with mask=''$"):
+    with pytest.raises(ElmanError, match=r"in place of times and numbers: train with mask=''$"):
         compress("a 1", replace(random_model("a \nⓃ"), masker=Masker("numbers")))
 
 
