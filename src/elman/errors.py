@@ -41,10 +41,10 @@ class _Options:
     """The options, available as attributes or keys, written as flags or as in Python."""
 
     def __init__(self, are_flags: bool) -> None:
-        self._are_flags = are_flags
+        self.are_flags = are_flags
 
     def __getitem__(self, name: str) -> _Option:
-        return _Option(flag(name) if self._are_flags else _ARGUMENTS.get(name, name))
+        return _Option(flag(name) if self.are_flags else _ARGUMENTS.get(name, name))
 
     def __getattr__(self, name: str) -> _Option:
         return self[name]
@@ -65,11 +65,11 @@ Examples
 @contextmanager
 def command_line(is_used: bool = True) -> Iterator[None]:
     """Name options as the command line does while the block runs, or as Python does if `is_used` is false."""
-    before, option._are_flags = option._are_flags, is_used
+    before, option.are_flags = option.are_flags, is_used
     try:
         yield
     finally:
-        option._are_flags = before
+        option.are_flags = before
 
 
 class ElmanError(Exception):

@@ -389,7 +389,10 @@ def test_what_a_signal_stops_does_not_clear_up_its_threads(name: str, code: int)
 # --- Odd input ---
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+NEEDS_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+
+
+@NEEDS_FULL
 def test_a_full_disk_behind_standard_output(run: Path) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         process = elman_process("sample", run, "-q", stdout=full)
@@ -398,10 +401,24 @@ def test_a_full_disk_behind_standard_output(run: Path) -> None:
     assert err.startswith(b"error: cannot write to standard output")
 
 
-def test_standard_output_that_is_closed(run: Path) -> None:
-    shell = f"{shlex.quote(sys.executable)} -m elman sample {shlex.quote(str(run))} -q --length 9 >&-"
-    ended = subprocess.run(["sh", "-c", shell], stderr=subprocess.PIPE, text=True, check=False)
+@pytest.mark.parametrize(("arguments", "code"), [("sample {} -q --length 9", 0), ("sample {} --length -9", 2)])
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", pytest.param("2>/dev/full", marks=NEEDS_FULL)])
+def test_streams_that_are_closed_or_full(run: Path, arguments: str, code: int, streams: str) -> None:
+    arguments = arguments.format(shlex.quote(str(run)))
+    shell = f"{shlex.quote(sys.executable)} -m elman {arguments} {streams}"
+    ended = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    message = "error: --length must be at least 0 (got -9)\n" if code and "2>" not in streams else ""
+    assert (ended.returncode, ended.stderr) == (code, message)
+    assert not ended.stdout.startswith("error")
+
+
+@NEEDS_FULL
+def test_training_continues_if_its_log_is_full(folder: Path) -> None:
+    command = "elman train novel.txt --preset reference --max-updates 9 --out logged 2>/dev/full"
+    shell = f"{shlex.quote(sys.executable)} -m {command}"
+    ended = subprocess.run(["sh", "-c", shell], cwd=folder, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+    assert "updates" in ended.stdout
 
 
 @pytest.mark.parametrize("arguments", ["eval run novel.txt", "score run novel.txt", "train --help"])

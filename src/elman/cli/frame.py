@@ -13,6 +13,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FrameType, NoneType
@@ -203,8 +204,9 @@ def main(arguments: list[str] | None = None, started: float | None = None) -> No
     `started` is the time of `time.monotonic` at which the process started, by default now.
     """
     STARTED.set(started)
-    if sys.stdout is None:  # closed by the process that started this one
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (it stays open)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the process that started this one
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (it stays open)
     for stream in (sys.stdout, sys.stderr):
         # A text may contain characters that the terminal's encoding does not have, or lone surrogates.
         if hasattr(stream, "reconfigure"):
@@ -277,7 +279,8 @@ def _discard(descriptor: int = 1) -> None:
 
 
 def _report_error(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    with suppress(OSError):  # standard error is a file on a full disk
+        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return BAD_INPUT
 
 

@@ -23,4 +23,5 @@ from elman.model.score import top_k as top_k
 from elman.model.score_lines import AGGREGATIONS as AGGREGATIONS
 from elman.model.score_lines import DEFAULT_AGGREGATION as DEFAULT_AGGREGATION
 from elman.model.score_lines import BlockScorer as BlockScorer
+from elman.model.score_lines import Line as Line
 from elman.model.score_lines import find_threshold as find_threshold

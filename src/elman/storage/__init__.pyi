@@ -9,6 +9,9 @@ from elman.storage.files import read_regular_file as read_regular_file
 from elman.storage.files import read_toml as read_toml
 from elman.storage.files import replace_file as replace_file
 from elman.storage.files import replace_files as replace_files
+from elman.storage.files import require_finite as require_finite
+from elman.storage.files import require_int as require_int
 from elman.storage.files import require_regular_file as require_regular_file
+from elman.storage.files import require_str as require_str
 from elman.storage.files import safe_message as safe_message
 from elman.storage.files import write_output as write_output

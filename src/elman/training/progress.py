@@ -54,6 +54,13 @@ class StderrConsole(Console):
         """Print a line as it is, however long."""
         self.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, or stop printing if that is impossible, as for a log on a full disk; training continues."""
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            self.on_broken_pipe()
+
     def on_broken_pipe(self) -> None:
         """Print nothing more; training continues."""
         self.quiet = True

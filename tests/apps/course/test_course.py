@@ -118,6 +118,14 @@ def read_mutants() -> list[Any]:
 
 
 MUTANTS = read_mutants()
+WRITE_EVERYWHERE = """
+    import os
+    for n in range(99):
+        try:
+            os.write(n, b"{\\n")
+        except OSError:
+            pass
+"""
 FIRST = {task: old for task, old, *_ in reversed(MUTANTS)}
 
 
@@ -135,7 +143,9 @@ def test_a_planted_mistake_is_named_and_costs_its_own_task(task: str, old: str, 
 @pytest.mark.parametrize(
     ("old", "new", "task", "finding"),
     [
-        (BEGIN, "    while True: pass\n", "make_windows", "takes more than 5 seconds, or ends the process"),
+        (BEGIN, "    sum(range(10**12))\n", "make_windows", "takes more than 5 seconds, or ends the process"),
+        (BEGIN, "    [0] * 10**9\n", "make_windows", "MemoryError"),
+        (BEGIN, WRITE_EVERYWHERE + BEGIN, "make_windows", "or ends the process"),
         (BEGIN, "    import os; os._exit(0)\n", "make_windows", "takes more than 5 seconds, or ends the process"),
         (BEGIN, "    raise SystemExit\n", "make_windows", "raises SystemExit"),
         (BEGIN, "    print('{}'); import sys; sys.stdout.close(); 1 / 0\n", "make_windows", "ZeroDivisionError"),
@@ -208,9 +218,10 @@ def test_a_submission_that_is_no_python(tmp_path: Path) -> None:
     findings = submit(tmp_path, SOLUTION + "\nreturn return\n")
     assert [*findings] == [*CHECKS]
     assert "no Python: invalid syntax in line" in str(findings)
-    cells = [nbformat.v4.new_code_cell(each) for each in ("%pip\n  ! x", "?", SOLUTION)]
+    sources = ("%pip\n  ! x", "?", "\ud800", "\n" * 100_000, SOLUTION)  # a slow search would take hours
+    cells = [nbformat.v4.new_code_cell(each) for each in sources]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    (tmp_path / "own.ipynb").write_text(nbformat.writes(notebook), "utf-8")
+    (tmp_path / "own.ipynb").write_text(json.dumps(notebook), "utf-8")
     assert grade(tmp_path / "own.ipynb", {"forward": 1, "train": 2}).as_dict()["points"] == 3
     with pytest.raises(ElmanError, match="unknown task 'dance'; tasks are initialize"):
         grade(tmp_path / "own.ipynb", {"dance": 1})

@@ -1,8 +1,10 @@
 """The command decode: files and directories of arrays, its output, and what it refuses."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -78,3 +80,59 @@ def test_references_and_weights(command: Command, monkeypatch: pytest.MonkeyPatc
 )
 def test_what_is_refused(arguments: tuple[str, ...], words: str, command: Command) -> None:
     assert_refused(command("decode", "none", *arguments), words)
+
+
+def _make_file(kind: str, path: Path) -> None:
+    """Write a file that `numpy.load` cannot read, or not as an array."""
+    header = b"\x93NUMPY\x01\x00\x76\x00"
+    match kind:
+        case "huge shape":
+            shape = "{'descr': '<f8', 'fortran_order': False, 'shape': (5000000000, 4)}"
+            path.write_bytes(header + shape.ljust(117).encode() + b"\n" + bytes(64))
+        case "integer without end":
+            path.write_bytes(header + (b"{'descr': '<f8', 'shape': (" + b"9" * 5000 + b")}").ljust(117) + b"\n")
+        case "no token":
+            path.write_bytes(header + b"(" * 117 + b"\n")
+        case "pickle":
+            np.save(path, np.array([{}]), allow_pickle=True)
+        case _:
+            with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+                content = b"\x93NUMPY" if kind == "short" else b"text"
+                archive.writestr("a.txt" if kind == "no array" else "a.npy", content)
+            if kind == "damaged":
+                data = bytearray(path.read_bytes())
+                data[35:39] = b"\xff\xff\xff\xff"
+                path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("a.npy", kind) for kind in ("huge shape", "integer without end", "no token", "pickle")),
+        *(("a.npz", kind) for kind in ("no array", "short", "text", "damaged")),
+    ],
+)
+def test_hostile_arrays(name: str, kind: str, command: Command) -> None:
+    _make_file(kind, Path(name))
+    words = f"{name!r} is not an array of NumPy: pass a file .npy or .npz"
+    assert_refused(command("decode", "none", name, "--symbols", "symbols.txt"), words)
+
+
+def test_symbols_too_deep_for_json_and_a_pipe_of_arrays(command: Command) -> None:
+    Path("deep.json").write_text("[" * 100_000)
+    assert_refused(command("decode", "none", "lines.npz", "--symbols", "deep.json"), "cannot read 'deep.json'")
+    os.mkfifo("pipe.npy")
+    assert_refused(command("decode", "none", "pipe.npy", "--symbols", "symbols.txt"), "Not a regular file")
+
+
+def test_byte_order_marks_are_no_text(command: Command) -> None:
+    for name in ("symbols.txt", "references.txt"):
+        Path(name).write_text(Path(name).read_text("utf-8"), "utf-8-sig")
+    arguments = "decode", "none", "lines.npz", "--symbols", "symbols.txt", "--references", "references.txt"
+    assert command(*arguments) == (0, "ab\nb a\n", "1 errors in 5 characters: CER 20.00%\n")
+
+
+def test_weights_of_any_size_give_finite_scores(command: Command) -> None:
+    arguments = "decode", "none", "lines.npz", "--symbols", "symbols.txt"
+    assert_refused(command(*arguments, "--beta", "1e308"), "--beta must be from -1,000,000 to 1,000,000 (got 1e+308)")
+    assert "Infinity" not in command(*arguments, "--beta", "1e6", "--json").out

@@ -315,11 +315,22 @@ def test_unusable_directories_are_rejected(corpus: Corpus, tmp_path: Path) -> No
     with pytest.raises(ElmanError, match=r"run' is a link, which is not followed: remove it or choose another out$"):
         report(corpus, out=out, epochs=1, long_epochs=3, resume=True, **SMALL)
     (out / "run").unlink()
+    finished = (out / "results.json").read_text(encoding="utf-8")
     (out / "results.json").unlink()
     os.mkfifo(out / "results.json")
     with pytest.raises(ElmanError, match=r"cannot be read as the results of a report .*Not a regular file"):
         report(corpus, out=out, epochs=1, long_epochs=2, resume=True)
     (out / "results.json").unlink()
+    saved = json.loads(finished)
+    changes: list[tuple[str, str, Any]] = [
+        ("short", "minimum_at", "898"), ("short", "updates", -5), ("short", "smooth_loss", "nan"), ("best", "text", 5),
+        ("best", "update", 1.5), ("times", "whole_seconds", None),
+    ]  # fmt: skip
+    for part, name, value in changes:
+        damaged = json.dumps(saved | {part: saved[part] | {name: value}})
+        (out / "results.json").write_text(damaged, encoding="utf-8")
+        with pytest.raises(ElmanError, match=f"cannot be read as the results of a report .*{name}"):
+            report(corpus, out=out, epochs=1, long_epochs=2, resume=True)
     check = {"experiments": [{"points": 5, "hidden_size": 5, "seq_length": 5, "relative_error": 5}]}
     wrong = json.dumps({"gradient_check": check | {"zero_state": []}, "short": None, "best": None})
     for damaged in ("[", "{}", '{"gradient_check": {"experiments": [1]}, "short": null}', "[" * 100_000, wrong):

@@ -115,7 +115,7 @@ def test_a_copy_and_a_column_of_lines_have_the_same_scores(detector: LineOutlier
     np.testing.assert_array_equal(copy.score_samples(column), detector.score_samples(ODD))
 
 
-@pytest.mark.parametrize("X", ["a text", [], [1.0], np.eye(2), [["a", "b"]]])
+@pytest.mark.parametrize("X", ["a text", [], [1.0], np.eye(2), [["a", "b"]], np.array("a")])
 def test_what_is_no_list_of_lines(detector: LineOutlierDetector, X: Any) -> None:
     for method in (detector.predict, make_detector(**SMALL).fit):
         with pytest.raises(ElmanError, match="X must be lines"):
@@ -141,6 +141,11 @@ def test_what_is_no_list_of_lines(detector: LineOutlierDetector, X: Any) -> None
 def test_an_option_out_of_range(option: dict[str, Any]) -> None:
     with pytest.raises(ElmanError, match=next(iter(option))):
         make_detector(**option).fit(LINES)
+
+
+def test_a_score_that_is_set_after_fitting(detector: LineOutlierDetector) -> None:
+    with pytest.raises(ElmanError, match=r"^by must be one of .* \(got median\)$"):
+        pickle.loads(pickle.dumps(detector)).set_params(by="median").score_samples(ODD)
 
 
 CLASSES = {
@@ -187,6 +192,7 @@ def test_the_classifier_is_validated_and_its_models_are_reproducible() -> None:
         (["a cat", "a dog"], ["x", "x"], r"^y must have at least two classes \(got \['x'\]\)"),
         (["a cat", "a dog", "b"], ["x", "x", "y"], r"^cannot train on class x \(the text has 13 characters, but"),
         ("a text", ["x"], "^X must be lines"),
+        (["a", "b"], ["x", None], "^y must be classes of one type$"),
     ],
 )
 def test_what_cannot_be_classified(lines: Any, classes: list[str], words: str) -> None:

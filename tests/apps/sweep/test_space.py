@@ -75,6 +75,11 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
                 ({"step": 0}, "`step > 0` must hold, but got step=0."),
             )
         ),
+        (
+            {"mixed_precision": {"low": False, "high": True}},
+            "mixed_precision is true or false, which has no range: pass [true, false]",
+        ),
+        ({"layers": {"low": 1, "high": 3, "step": 0.5}}, "the step of layers must be an integer (got 0.5)"),
     ],
     ids=str,
 )

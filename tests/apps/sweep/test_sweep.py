@@ -23,7 +23,7 @@ from elman.apps.sweep.display import SweepDisplay, create_table, summarize
 from elman.apps.sweep.loop import Objective
 from elman.apps.sweep.results import SweepResult, copy_best
 from elman.cli.parameters import read_runs
-from elman.errors import ElmanError, LockedError
+from elman.errors import ElmanError, LockedError, report_system_errors
 from elman.machine import thread_count
 from elman.runs import CHECKPOINT
 from elman.runs.writer import DirectoryLock
@@ -295,6 +295,19 @@ def test_a_trial_that_cannot_be_started_has_not_failed(tmp_path: Path, monkeypat
         with pytest.raises(OSError, match="No space left on device"):
             small_sweep(tmp_path, 1)
     assert_as_never_killed(tmp_path, small_sweep(tmp_path, 1), 1)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_trial_on_a_full_disk_has_not_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        with report_system_errors("write in 'a'"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "train", fail)
+        with pytest.raises(ElmanError, match=r"^cannot write in 'a' \(No space left on device\)$"):
+            small_sweep(tmp_path, 2)
+    assert_as_never_killed(tmp_path, small_sweep(tmp_path, 2), 2)
 
 
 @pytest.mark.usefixtures("in_process")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
+import faulthandler
 import json
 import math
 import os
 import re
 import subprocess
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -39,6 +39,7 @@ _CHECKS = (
 )  # fmt: skip
 CHECKS: dict[str, Callable[..., CheckResult]] = dict(zip(FUNCTIONS, _CHECKS, strict=True))  # task -> its check
 SOURCE = str(Path(__file__).parents[3])
+MEMORY = 4 << 30  # bytes that a submission may allocate: an endless loop may append to a list
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,9 @@ def run_tasks(submission: Path, function: str, tasks: Sequence[str], seconds: fl
                 encoding="utf-8", cwd=path.parent, env=environment, check=False,
             )  # fmt: skip
             found.seek(0)
-            for line in found:
-                results |= json.loads(line)
+            with suppress(TypeError, ValueError):  # of a line that the submission wrote
+                for line in found:
+                    results |= json.loads(line)
         if left[0] not in results:
             results[left[0]] = f"{left[0]}: takes more than {seconds:g} seconds, or ends the process"
     return results
@@ -167,8 +169,8 @@ def read_submission(path: Path) -> str:
         raise ElmanError(f"{quote(path)} cannot be read as a notebook ({error})") from error
     sources = list[str]()
     for cell in cells:
-        with suppress(MemoryError, RecursionError, SyntaxError):  # a cell that is no Python
-            ast.parse(source := re.sub(r"^\s*[%!].*", "", cell, flags=re.M))
+        with suppress(MemoryError, RecursionError, SyntaxError, ValueError):  # a cell that is no Python
+            ast.parse(source := re.sub(r"^[^\S\n]*[%!].*", "", cell, flags=re.M))
             sources.append(source)
     return "\n\n".join(sources)
 
@@ -263,18 +265,21 @@ def _run_tasks() -> None:
     # The process is ended when a task takes too long.
     (name, source, tasks, seconds, options), stdout = json.load(sys.stdin), os.fdopen(os.dup(1), "w", encoding="utf-8")
     functions: dict[str, Callable[..., Any]] = {"check": check_task, "measure": measure_task}
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(null := os.open(os.devnull, os.O_WRONLY), 1)
     sys.path.append(str(Path.cwd()))
     warnings.simplefilter("ignore")
+    with suppress(ImportError, ValueError):  # Windows has no limits, or there is a lower one
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     for task in tasks:
-        watch = threading.Timer(seconds, os._exit, [1])
-        watch.daemon = True
-        watch.start()
+        # Unlike a thread of Python, this also ends a loop in C, which keeps the interpreter's lock.
+        faulthandler.dump_traceback_later(seconds, file=null, exit=True)
         with Path(os.devnull).open("w") as sink, redirect_stdout(sink), redirect_stderr(sink):  # which a task may close
             try:
                 result = functions[name](source, task, **options)
             except SyntaxError as error:
                 result = f"{task}: the submission is no Python: {error.msg} in line {error.lineno}"
-        watch.cancel()
+        faulthandler.cancel_dump_traceback_later()
         print(json.dumps({task: result}), file=stdout, flush=True)
     os._exit(0)  # its threads may not end

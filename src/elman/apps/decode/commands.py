@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from zipfile import BadZipFile
 
 from cyclopts import Parameter
 
 from elman.cli import Flag, Integer, Json, join_descriptions
 from elman.errors import ElmanError, quote, report_system_errors
+from elman.storage import require_regular_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,14 +108,14 @@ def decode(
 
 def _read_text(path: Path) -> str:
     with report_system_errors(f"read {quote(path)}", errors=(OSError, UnicodeError)):
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
 
 
 def _read_symbols(path: Path) -> Sequence[str] | dict[str, int]:
     text = _read_text(path)
     if path.suffix != ".json":
         return text.removesuffix("\n").split("\n")
-    with report_system_errors(f"read {quote(path)}", errors=(ValueError,)):
+    with report_system_errors(f"read {quote(path)}", errors=(ValueError, RecursionError)):
         symbols: list[str] | dict[str, int] = json.loads(text)
     return symbols
 
@@ -127,11 +127,21 @@ def _read_lines(paths: Sequence[Path]) -> Iterator[tuple[str, NDArray[Any]]]:
     files = [file for path in paths for file in (sorted(path.glob("*.np[yz]")) if path.is_dir() else [path])]
     for file in files:
         with report_system_errors(f"read {quote(file)}"):
-            try:
-                loaded = np.load(file)  # it refuses pickled objects
-            except (ValueError, EOFError, BadZipFile):
+            require_regular_file(file)
+            try:  # It refuses pickled objects, and a header that declares more than the file contains.
+                loaded = np.load(file, mmap_mode="r")
+                arrays = (
+                    {"": loaded} if isinstance(loaded, np.ndarray) else {f":{name}": loaded[name] for name in loaded}
+                )
+                batches = {name: _split_batch(array) for name, array in arrays.items()}
+            except OSError:
+                raise
+            except Exception:  # NumPy and zipfile raise exceptions of a dozen types
                 raise ElmanError(f"{quote(file)} is not an array of NumPy: pass a file .npy or .npz") from None
-            arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {f":{name}": loaded[name] for name in loaded}
-        for name, array in arrays.items():
-            batch = {f"[{n}]": line for n, line in enumerate(array)} if array.ndim == 3 else {"": array}
+        for name, batch in batches.items():
             yield from ((f"{file}{name}{n}", line) for n, line in batch.items())
+
+
+def _split_batch(array: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return the lines of an array by the ends of their names."""
+    return {f"[{n}]": line for n, line in enumerate(array)} if array.ndim == 3 else {"": array}

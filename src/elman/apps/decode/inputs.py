@@ -16,14 +16,21 @@ from elman.network import log_softmax
 
 BLANKS = ("", "<pad>", "[PAD]", "<blank>", "<blk>", "_")
 """The usual names of the blank; the first of them that is a symbol."""
+MAX_WEIGHT = 1_000_000
+"""Maximum of the weights of the score, which must stay finite."""
 ROUNDING = 0.02
 """Tolerance of the logarithm of a sum of probabilities, which may be in half precision, such as bfloat16."""
 
 
 def check_weights(alpha: float, beta: float) -> tuple[float, float]:
     """Check the weights of the score and return them."""
-    alpha = check_number("alpha", alpha, "finite and at least 0", lambda value: 0 <= value < math.inf)
-    return alpha, check_number("beta", beta)
+    alpha = check_number("alpha", alpha, f"from 0 to {MAX_WEIGHT:,}", lambda value: 0 <= value <= MAX_WEIGHT)
+    return alpha, _check_weight("beta", beta)
+
+
+def _check_weight(name: str, value: float) -> float:
+    expected = f"from -{MAX_WEIGHT:,} to {MAX_WEIGHT:,}"
+    return check_number(name, value, expected, lambda weight: abs(weight) <= MAX_WEIGHT)
 
 
 def list_texts(symbols: Sequence[str] | Mapping[str, int], blank: str | None, space: str) -> list[str]:
@@ -96,7 +103,7 @@ class Hotwords(NamedTuple):
 def make_hotwords(texts: Sequence[str], hotwords: Iterable[str], weight: float) -> Hotwords:
     """Return the tables with which each word adds `weight`, and its beginning a part of `weight`."""
     listed = list_strings("hotwords", [hotwords] if isinstance(hotwords, str) else hotwords)
-    weight = check_number("hotword_weight", weight)
+    weight = _check_weight("hotword_weight", weight)
     words = sorted({word for each in listed for word in each.split()}, key=len)
     kinds = {character: 2 + k for k, character in enumerate(dict.fromkeys("".join(words)))}
     if missing := [each for each in kinds if each not in texts]:

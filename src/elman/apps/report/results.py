@@ -18,7 +18,14 @@ from elman.apps.report.curve import collect_curve, find_jumps, measure_curve, pl
 from elman.apps.report.lexicon import Lexicon, count_words, find_names, measure_form
 from elman.errors import ElmanError, option, quote
 from elman.runs import Sample, describe_setting, finite_or_none
-from elman.storage import parse_strict_json, read_regular_file, replace_file
+from elman.storage import (
+    parse_strict_json,
+    read_regular_file,
+    replace_file,
+    require_finite,
+    require_int,
+    require_str,
+)  # fmt: skip
 from elman.testing import MAX_RELATIVE_ERROR as LIMIT
 from elman.testing import REPORTED
 from elman.training import Run
@@ -33,6 +40,7 @@ _PHASE = (
     "validation_loss",
 )  # fmt: skip
 
+_COUNTS = {"requested_epochs", "updates", "minimum_at", "update"}
 _PLOTTED = ("plotted_minimum", "plotted_minimum_at")
 
 PUBLISHED: dict[str, Any] = {
@@ -68,21 +76,32 @@ def load_progress(out: Path) -> dict[str, Any]:
         check, short, best = saved["gradient_check"], saved["short"], saved["best"]
         for kind in ("experiments", "zero_state"):
             for each in check[kind]:
-                errors = {
-                    name: error if error is None else float(error) for name, error in each["relative_error"].items()
-                }
-                each = {key: each[key] for key in _CHECK} | {"relative_error": errors}
-                progress["gradient_check"][kind].append(each)
-        progress["gradient_check"] |= {"passed": bool(check["passed"]), "setting": check["setting"]}
-        progress["short"] = short and {key: short[key] for key in ("requested_epochs", *_PHASE, *_PLOTTED)}
-        progress["best"] = best and {key: best[key] for key in ("update", "smooth_loss", "text")}
-        progress["times"] = {name: float(saved["times"][name]) for name in progress["times"]}
+                errors = {name: _require_number(error, name) for name, error in each["relative_error"].items()}
+                sizes = {key: require_int(each[key], key, minimum=1) for key in _CHECK[:3]}
+                progress["gradient_check"][kind].append(sizes | {"relative_error": errors})
+        progress["gradient_check"] |= {"passed": check["passed"] is True, "setting": check["setting"]}
+        if short is not None:
+            keys = ("requested_epochs", *_PHASE, *_PLOTTED)
+            progress["short"] = {key: _require_number(short[key], key) for key in keys}
+        if best is not None:
+            numbers = {key: _require_number(best[key], key) for key in ("update", "smooth_loss")}
+            progress["best"] = numbers | {"text": require_str(best["text"], "text")}
+        progress["times"] = {name: require_finite(saved["times"][name], name) for name in progress["times"]}
     except FileNotFoundError:
         raise ElmanError(f"no report in {quote(out)} to resume: remove {option.resume:True}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         remedy = f"restore it or choose another {option.out}"
         raise ElmanError(f"{quote(path)} cannot be read as the results of a report ({error}): {remedy}") from error
     return progress
+
+
+def _require_number(value: Any, name: str) -> Any:
+    """Return a number of ``results.json``, as it is, or None where there is none."""
+    if name in _COUNTS:
+        return require_int(value, name)
+    if value is not None:
+        require_finite(value, name)
+    return value
 
 
 def save_results(out: Path, results: Mapping[str, Any]) -> None:

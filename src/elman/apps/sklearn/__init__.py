@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elman import train
 from elman.errors import ElmanError, check_number, quote, report_system_errors, require_extra, shorten
-from elman.model import AGGREGATIONS, DEFAULT_AGGREGATION, BlockScorer, Model, find_threshold
+from elman.model import AGGREGATIONS, DEFAULT_AGGREGATION, BlockScorer, Line, Model, find_threshold
 from elman.network import log_softmax
 from elman.text import Corpus
 
@@ -99,8 +99,7 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             If a parameter is invalid, or there is too little text.
         """
         lines = _list_lines(X)
-        if not isinstance(self.by, str) or self.by not in AGGREGATIONS:
-            raise ElmanError(f"by must be one of {', '.join(AGGREGATIONS)} (got {shorten(self.by)})")
+        self._choose_aggregation()
         check_number("contamination", self.contamination, "from 0 to 0.5", lambda value: 0 <= value <= 0.5)
         self.model_ = _train(self, lines, HELD_OUT if len(lines) * HELD_OUT >= MIN_HELD_OUT else 0.0)
         if self.model_.score_quantiles is None:
@@ -112,8 +111,13 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def score_samples(self, X: Iterable[str]) -> NDArray[np.float64]:
         """Return the negative score of every line, float64 of shape (n_samples,): the lower, the more unusual."""
         check_is_fitted(self)
-        scorer, aggregate = BlockScorer(self.model_, carry_state=False), AGGREGATIONS[self.by]
+        scorer, aggregate = BlockScorer(self.model_, carry_state=False), self._choose_aggregation()
         return np.array([-aggregate(line) for line in scorer.score_batch(_list_lines(X))], np.float64)
+
+    def _choose_aggregation(self) -> Callable[[Line], float]:
+        if not isinstance(self.by, str) or self.by not in AGGREGATIONS:
+            raise ElmanError(f"by must be one of {', '.join(AGGREGATIONS)} (got {shorten(self.by)})")
+        return AGGREGATIONS[self.by]
 
     def decision_function(self, X: Iterable[str]) -> NDArray[np.float64]:
         """Return `score_samples` minus ``offset_``: negative for outliers, of shape (n_samples,)."""
@@ -177,8 +181,11 @@ class LineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         lines, y = _list_lines(X), column_or_1d(y)
         check_consistent_length(lines, y)
-        check_classification_targets(y)
-        self.classes_, of, counts = np.unique(y, return_inverse=True, return_counts=True)
+        try:
+            check_classification_targets(y)
+            self.classes_, of, counts = np.unique(y, return_inverse=True, return_counts=True)
+        except TypeError:
+            raise ElmanError("y must be classes of one type") from None
         if len(counts) < 2:
             raise ElmanError(f"y must have at least two classes (got {quote(self.classes_.tolist())})")
         self.class_log_prior_, self.models_ = np.log(counts / len(lines)), []
@@ -238,10 +245,11 @@ def _train(estimator: LineOutlierDetector | LineClassifier, lines: list[str], va
 
 def _list_lines(X: Iterable[str]) -> list[str]:
     """Return the lines of an array or a column, which may have a second axis of length 1."""
-    shape: tuple[int, ...] = getattr(X, "shape", ())
-    if len(shape) == 2 and shape[1] == 1:
+    shape: tuple[int, ...] | None = getattr(X, "shape", None)
+    if shape is not None and len(shape) == 2 and shape[1] == 1:
         X = np.asarray(X)[:, 0]
-    lines = [] if isinstance(X, str) or not isinstance(X, Iterable) else list(X)
+    has_items = isinstance(X, Iterable) and not isinstance(X, str) and shape != ()
+    lines = list(X) if has_items else []
     if not lines or not all(isinstance(line, str) for line in lines):
         raise ElmanError("X must be lines: a list, a one-dimensional array or a column of strings, which is not empty")
     return lines

@@ -28,7 +28,7 @@ from elman.apps.sweep.results import (
 from elman.apps.sweep.space import SweepSettings
 from elman.apps.sweep.study import STUDY, SweepStudy, open_study
 from elman.config import make_config
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 from elman.machine import thread_count
 from elman.runs import DirectoryLock, reject_links
 from elman.text import hash_text
@@ -111,6 +111,8 @@ class Objective:
         """Return the validation loss of a trial; raise if it is pruned, has failed, or is stopped."""
         try:
             ended = self.train(self.study.suggest(trial))
+            if ended["state"] == "aborted":
+                raise ElmanError(ended["error"])
             for name in ended.keys() & {"seconds", "updates", "error"}:
                 trial.set_user_attr(name, ended[name])
         except Exception as error:  # such as a full disk: the trial has not failed, and the next call trains it
@@ -168,7 +170,7 @@ class Objective:
             )  # fmt: skip
         self.processes.add(process)
         with suppress(OSError):  # it was killed
-            print(json.dumps(arguments), file=process.stdin, flush=True)
+            print(json.dumps([option.are_flags, *arguments]), file=process.stdin, flush=True)
         if self.is_stopping:
             close_input(process)
         return process

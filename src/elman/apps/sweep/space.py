@@ -131,6 +131,10 @@ def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any
         expected = "a list of choices, or a table with low and high and optionally log or step"
         raise ElmanError(f"{name} must be {expected} (got {quote(values)})")
     parsed = values | {"low": parse(values["low"]), "high": parse(values["high"])}
+    if isinstance(parsed["low"], bool):
+        raise ElmanError(f"{name} is true or false, which has no range: pass [true, false]")
+    if not is_fractional(name) and isinstance(values.get("step", 1), float):
+        raise ElmanError(f"the step of {name} must be an integer (got {shorten(values['step'])})")
     create_distribution(name, parsed)
     return parsed
 

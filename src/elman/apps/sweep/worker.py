@@ -16,7 +16,7 @@ import time
 from typing import Any
 
 from elman import train
-from elman.errors import ElmanError, LockedError
+from elman.errors import ElmanError, LockedError, command_line
 from elman.training import Run, TrainingCallback
 
 GRACE_SECONDS = 60
@@ -56,7 +56,7 @@ def send(**message: Any) -> None:
 
 
 def train_trial(corpus_sha256: str, options: dict[str, Any], callback: TrainingCallback) -> dict[str, Any]:
-    """Train a trial, or continue it, and return how it ended."""
+    """Train a trial, or continue it, and return how it ended; a system error, such as a full disk, aborts the sweep."""
     run = None
     while run is None:
         try:
@@ -66,7 +66,8 @@ def train_trial(corpus_sha256: str, options: dict[str, Any], callback: TrainingC
             if callback.should_stop():
                 return {"state": "stopped"}
         except (ElmanError, MemoryError) as error:
-            return {"state": "failed", "error": str(error) or "not enough memory"}
+            state = "aborted" if isinstance(error.__cause__, OSError) else "failed"
+            return {"state": state, "error": str(error) or "not enough memory"}
     ended: dict[str, Any] = {"state": "complete", "loss": run.validation_loss}
     if run.interrupted:
         ended = {"state": "stopped"}
@@ -79,8 +80,9 @@ def train_trial(corpus_sha256: str, options: dict[str, Any], callback: TrainingC
 
 def main() -> None:
     """Train the trial that standard input describes."""
-    corpus_sha256, options = json.loads(sys.stdin.readline())
-    send(**train_trial(corpus_sha256, options, TrialCallback()))
+    is_command, corpus_sha256, options = json.loads(sys.stdin.readline())
+    with command_line(is_command):  # errors name options as the sweep does
+        send(**train_trial(corpus_sha256, options, TrialCallback()))
 
 
 if __name__ == "__main__":
