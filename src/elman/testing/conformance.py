@@ -30,7 +30,7 @@ from elman.ngram.counting import count_ngrams
 from elman.ngram.model import NgramModel
 from elman.text import Windows
 
-MAX_SIZE = 1000  # upper bound of the sizes of a network and a batch that are compared
+MAX_SIZE = 10_000  # upper bound of the sizes of a network and a batch that are compared
 REFERENCE_OPTIMIZER = Optimizer(learning_rate=0.1, grad_clip=1.0)
 """The optimizer of the reference experiment, with a clipping threshold low enough to matter."""
 

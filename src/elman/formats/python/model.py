@@ -4,7 +4,7 @@
     print(model.sample(200, prompt="the ", seed=1))
     model.score("the cat").mean()                    # nats per character
     state, log_p = model.read("the ")                # log p (1, K) of each next character of model.alphabet
-        state, log_p = model.step(state, "c")            # … and after one more character
+    state, log_p = model.step(state, "c")            # … and after one more character
     beam = [part[[0, 0]] for part in state]          # two copies, which model.step(beam, "au") continues
 
 K  characters in the alphabet    m  hidden units of a layer    B  texts that are read at the same time
@@ -76,8 +76,7 @@ class Model:
     def step(self, state, characters):
         """Read one character of each text; return the new state, and log p (B, K) of the next characters.
 
-        `characters` is a string of B characters, or their indices. `state` does not change: it can be continued in
-        several ways.
+        `characters` is a string of B characters, or their indices. `state` does not change: it has many continuations.
         """
         x = self.encode(characters) if isinstance(characters, str) else np.asarray(characters)
         (h, nodes), A, after = state, self.arrays, []
