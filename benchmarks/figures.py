@@ -61,9 +61,9 @@ def readme() -> Iterator[str]:
     """What the front page says."""
     times = [one["whole_seconds"] for one in load("presets")["results"] if one["preset"] == "quick"]
     yield f"`quick` trains for {round(median(times))} seconds"
-    yield f"After 5 seconds on two CPU cores, Elman's loss is {peer('Elman', 5)['window_loss']:.3f} nats per character"
-    without = peer("Elman without the n-gram prior", 5)["window_loss"]
-    yield f"({without:.3f} without counts of n-grams"
+    loss, without = (peer(name, 5)["window_loss"] for name in ("Elman", "Elman without the n-gram prior"))
+    yield f"Elman's validation loss is {loss:.3f} nats per character in windows of 256 characters"
+    yield f"or {without:.3f} without n-gram counts."
 
 
 def in_range(form: str, values: Iterable[float]) -> str:
