@@ -62,6 +62,7 @@ def test_a_project_without_faults(tmp_path: Path) -> None:
         ("examples/one.ipynb", "display_data", "error", "examples/one.ipynb: has an error or a warning"),
         ("examples/one.ipynb", "a figure", "in /tmp/ab", "examples/one.ipynb: has the path of a machine, /tmp/"),
         ("CITATION.cff", "2026-02-01", "2026-02-02", "CITATION.cff: 0.2.0 is not the 0.2.0 of 2026-02-01"),
+        ("CHANGELOG.md", "2026-02-01", "unreleased", "CITATION.cff: 0.2.0 is not the 0.2.0 of unreleased"),
         ("pyproject.toml", "0.2.0", "0.1.0", "pyproject.toml: 0.1.0 is not the 0.2.0 of 2026-02-01"),
         ("src/elman/_version.py", "0.2.0", "0.1.0", "src/elman/_version.py: 0.1.0 is not the 0.2.0"),
         ("pyproject.toml", "3.13", "3.11", "pyproject.toml: classifiers ['3.12', '3.11'] are not ['3.12', '3.13']"),
