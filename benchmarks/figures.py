@@ -309,7 +309,7 @@ def decoders(name: str) -> list[dict[str, Any]]:
     given=[
         # benchmarks/decoding.py, make_frames and QUANTILES
         "wrong for 25 % of the characters; it drops 4 %, and inserts 4 %",
-        "95 % bootstrap intervals",
+        "with 95 % bootstrap intervals",
         # tests/formats/test_arpa_text.py, TOLERANCE
         "equal Elman's to within 0.00001",
         # src/elman/formats/arpa_text.py, _MAX_DEFECT
@@ -324,7 +324,7 @@ def decode() -> Iterator[str]:
         [one["milliseconds"], other["milliseconds"]] for one, other in zip(simulated, ocr, strict=True)
     )
     both = in_range(".0f", chain.from_iterable(ngrams))
-    yield f"It needs {in_range('.0f', networks)} ms per line; n-grams in Elman need {both} ms"
+    yield f"The network needs {in_range('.0f', networks)} ms per line; n-grams alone need {both} ms"
     weights = [
         " and ".join(in_range("g", chain.from_iterable(one[key] for one in found)) for key in ("alpha", "beta"))
         for found in (simulated, ocr)
