@@ -309,7 +309,7 @@ def decoders(name: str) -> list[dict[str, Any]]:
     given=[
         # benchmarks/decoding.py, make_frames and QUANTILES
         "wrong for 25 % of the characters; it drops 4 %, and inserts 4 %",
-        "with 95 % bootstrap intervals",
+        "95 % bootstrap intervals",
         # tests/formats/test_arpa_text.py, TOLERANCE
         "equal Elman's to within 0.00001",
         # src/elman/formats/arpa_text.py, _MAX_DEFECT
