@@ -47,9 +47,9 @@ def choose_weights(
 ) -> Weights:
     """Return the `alpha` and `beta` of `decode_ctc` with the fewest errors on lines whose texts are known.
 
-    The weights are changed, alone and together, in steps of 0.2 and 1, then of 0.1 and 0.5, while that helps: some
-    twenty decodings of all lines. A few hundred lines suffice; they should not be the lines on which results are then
-    reported.
+    The search changes alpha by 0.2, beta by 1, or both, as long as the number of errors falls; then it repeats this
+    with 0.1 and 0.5. It decodes all lines some twenty times. A few hundred lines suffice; do not report results on the
+    same lines.
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ from elman.model import BlockScorer, load, locate_model
 class LineScorer:
     """Scores independent lines; for the batches of Ray, Dask, Spark or ``multiprocessing``.
 
-    It is pickled as a path. A process loads the model when it first scores lines, and only once, however many copies of
-    the scorer it receives; threads of a process take turns. The arguments are passed to `elman.load`.
+    A scorer is pickled as the path of its model. Each process loads the model once, when it first scores lines, and
+    shares it among all copies of the scorer; threads of a process take turns. The arguments are passed to `elman.load`.
 
     Examples
     --------

@@ -20,7 +20,7 @@ export const arrays = {};
 /** Decode an array. */
 export const decodeArray = async (id, Type = Uint8Array) => new Type(await decodeBytes(byId(id).textContent));
 
-/** Decode the arrays that the page needs from the start; those of the prior only if there is one. */
+/** Decode the arrays that the page needs from the start, and, if there is a prior, its arrays. */
 export async function loadArrays() {
   const Index = INDEX[data.indexBytes];
   const types = { indices: Index, surprisal: Uint16Array, candidates: Index, probabilities: Uint16Array };

@@ -91,7 +91,7 @@ export class Network {
     this.prior?.append(x);
   }
 
-  /** Set `logits` to those of the next character, and `counting` to the part of them that is the prior's. */
+  /** Set `logits` to the logits of the next character, and `counting` to the prior's part of them. */
   predict() {
     const { c, logits, counting, prior } = this, Vh = this.multiplyV(this.layers.at(-1).h);
     if (prior) {

@@ -3,7 +3,7 @@
 import { byId, create } from "../dom.js";
 import { UserError } from "./task.js";
 
-/** Settings by name, and the fields that they are entered in; those of the sampling options are added. */
+/** The ids of the fields by name of the setting; the sampling options are added. */
 const FIELDS = { max_tokens: "length", seed: "seed" };
 
 /** Set up the form, with a field for each sampling option. */

@@ -45,7 +45,7 @@ function describeProbability(entry) {
   return `${subject}, surprisal ${bits.toFixed(bits < 10 ? 2 : 1)} bits.${isChanged(entry) ? sampled : ""}`;
 }
 
-/** Whether a sampling probability differs from that of the model. */
+/** Whether a sampling probability differs from the model's. */
 function isChanged({ probability, sampling }) {
   return sampling != null && Math.abs(probability - sampling) > 0.0005;
 }
