@@ -163,7 +163,6 @@ def performance() -> Iterator[str]:
         "AWD-LSTM is better (1.175)",
         "| 24 M | 1.120 | 1.083 | Melis et al. 2020 (arXiv 1909.01792) |",
         "makemore reports about 2.77 bits for a Transformer",
-        "reports 3.23 for microgpt after 10,000 updates",
         "the 1.58 million SMILES strings of MOSES (Polykovskiy et al. 2020, arXiv 1811.12823)",
     ],
 )
@@ -361,16 +360,6 @@ def playground() -> Iterator[str]:
     yield f"generates {speeds[0]:,} and {speeds[1]:,} characters per second"
 
 
-@page(
-    "docs/how_to/serve.md",
-    given=["after 30 seconds it counts as disconnected"],  # tests/apps/serve/test_docs.py
-)
-def serve() -> Iterator[str]:
-    """How fast the server is."""
-    steady = load("serving")["steady"]
-    speed = f"{round(steady['chars_per_second'], -3):,} characters per second"
-    yield f"generates {speed} for {steady['clients']} clients"
-
 
 SUMMARIES = "src/elman/recipe.py"
 """What has the summaries of presets, which are checked like a page."""
@@ -427,6 +416,7 @@ SETTINGS = {
     "docs/how_to/find_anomalies.md": ["higher than 99 % of the lines"],  # the option before it
     "docs/how_to/random_strings.md": ["than 99 % of the held-out strings"],  # the option before it
     "docs/how_to/reproduce_a_result.md": ["from 10 s on"],  # elman.recipe
+    "docs/how_to/serve.md": ["after 30 seconds it counts as disconnected"],  # tests/apps/serve/test_docs.py
     "docs/how_to/stop_and_resume.md": ["the last 10 % of the text"],  # the option before it
     "docs/how_to/texts.md": [
         "time stamps in 70 % of lines",  # STAMPED of elman.text.kinds
