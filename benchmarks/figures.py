@@ -352,13 +352,10 @@ def install() -> Iterator[str]:
 
 @page("docs/how_to/playground.md", given=["by at most 0.002 nats per character"])  # MAX_INCREASE of formats/page
 def playground() -> Iterator[str]:
-    """How large a page is, and how fast."""
+    """How large a page is."""
     quick, minute = (one for one in load("page")["results"] if one["run"] in ("quick", "minute"))
     sizes = [one["types"][one["weights"]]["megabytes"] for one in (quick, minute)]
     yield f"the page has {sizes[0]:.1f} MB with preset `quick` and {sizes[1]:.1f} MB with `minute`"
-    speeds = [round(one["chars_per_second"], -3) for one in (quick, minute)]
-    yield f"generates {speeds[0]:,} and {speeds[1]:,} characters per second"
-
 
 
 SUMMARIES = "src/elman/recipe.py"
