@@ -62,7 +62,8 @@ def readme() -> Iterator[str]:
     times = [one["whole_seconds"] for one in load("presets")["results"] if one["preset"] == "quick"]
     yield f"`quick` trains for {round(median(times))} seconds"
     loss, without = (peer(name, 5)["window_loss"] for name in ("Elman", "Elman without the n-gram prior"))
-    yield f"Elman's validation loss is {loss:.3f} nats per character in windows of 256 characters"
+    losses = f"Elman's validation loss is {loss:.3f} nats per character in windows of 256 characters"
+    yield f"After 5 seconds on two CPU cores, {losses}"
     yield f"or {without:.3f} without n-gram counts."
 
 
