@@ -59,6 +59,7 @@ def peer(name: str, budget: int) -> dict[str, float]:
 )
 def readme() -> Iterator[str]:
     """What the front page says."""
+    yield "\n".join(load("readme")["names"]["output"].splitlines()[-5:])
     times = [one["whole_seconds"] for one in load("presets")["results"] if one["preset"] == "quick"]
     yield f"`quick` trains for {round(median(times))} seconds"
     loss, without = (peer(name, 5)["window_loss"] for name in ("Elman", "Elman without the n-gram prior"))
@@ -75,6 +76,16 @@ def in_range(form: str, values: Iterable[float]) -> str:
 
 JUMP = 2.0
 """How much more the smooth loss rises from zeros than from the state carried over where it jumps."""
+
+
+@page("docs/how_to/find_anomalies.md", given=["higher than 99 % of the lines"])  # the option before it
+def find_anomalies() -> Iterator[str]:
+    """The lines that score highest. The page abbreviates them."""
+    header, *rows = load("readme")["log"]["output"].splitlines()[-3:]
+    yield header
+    for *figures, line in (row.split("\t") for row in rows):
+        yield " ".join(figures)
+        yield line[-40:]
 
 
 @page(
@@ -411,7 +422,6 @@ SETTINGS = {
         "each costs about 25 nats",  # elman.text.unknown; tests/project/test_pages.py, test_the_guide_finds_the_anomaly
     ],
     "docs/how_to/export_and_import.md": ["Python 3.8 and NumPy 1.20 or newer"],  # elman.formats.python
-    "docs/how_to/find_anomalies.md": ["higher than 99 % of the lines"],  # the option before it
     "docs/how_to/random_strings.md": ["than 99 % of the held-out strings"],  # the option before it
     "docs/how_to/reproduce_a_result.md": ["from 10 s on"],  # elman.recipe
     "docs/how_to/serve.md": ["after 30 seconds it counts as disconnected"],  # tests/apps/serve/test_docs.py

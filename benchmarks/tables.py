@@ -23,6 +23,8 @@ PAGES = (
     ROOT / "docs" / "explanation" / "published.md",
     ROOT / "docs" / "explanation" / "reference_experiment.md",
     ROOT / "docs" / "how_to" / "choose.md",
+    ROOT / "docs" / "how_to" / "compress_files.md",
+    ROOT / "docs" / "how_to" / "decode.md",
 )
 
 Result = dict[str, Any]
