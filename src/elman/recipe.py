@@ -293,11 +293,11 @@ TYPICAL_CHARS = 1_000_000
 
 PRESETS = {
     "reference": Preset(
-        "vanilla RNN of the reference experiment (AdaGrad, batch size 1, float64), 10 epochs; 13 to"
-        " 19 s per million characters", looks=False),
+        "vanilla RNN of the reference experiment (AdaGrad, batch size 1, float64), 10 epochs; about"
+        " 31 s per million characters", looks=False),
     "steady": Preset(
         "same network and number of updates as reference, with Muon, warm-up and cosine decay: minimum smooth loss"
-        " 0.25 nats/char lower; about 2 min per million characters",
+        " 0.26 nats/char lower; about 2 min per million characters",
         {"optimizer": "muon", "learning_rate": 0.003, "beta1": 0.5, "beta2": 0.9999, "warmup": 8000,
          # A network that is still learning adapts to the current part of the text.
          "schedule": "cosine", "final_lr_fraction": 0.2,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from elman.apps.course import grade
 from elman.errors import ElmanError
+from elman.storage import write_output
 
 POINTS = {
     "initialize": 5,
@@ -44,7 +45,7 @@ def main():
     points = POINTS if options.cell == "rnn" else SECOND_POINTS
     result = grade(options.submission, points, seeds, layout=options.layout, cell=options.cell)
     if options.gradescope:
-        Path(options.gradescope).write_text(json.dumps(result.as_gradescope()), "utf-8")
+        write_output(Path(options.gradescope), json.dumps(result.as_gradescope()).encode())
     if options.json:
         print(json.dumps(result.as_dict()))
         return
