@@ -178,15 +178,18 @@ def try_mutant(tree: Path, mutant: Mutant, seconds: float, workers: int) -> str:
     data = path.read_bytes()
     path.write_bytes(mutant.apply(data))
     try:
+        test = ""
         for files in order_tests(tree, mutant.path.relative_to(SOURCES)):
-            test = run_tests(tree, files, seconds - (time.monotonic() - started), workers)
-            if test is None:
-                return f"survived {seconds:.0f} s"
-            if test:
-                return f"killed in {time.monotonic() - started:.0f} s by {test}"
-        return "survived all tests"
+            if (test := run_tests(tree, files, seconds - (time.monotonic() - started), workers)) != "":
+                break
     finally:
         path.write_bytes(data)
+    if not test:
+        return "survived all tests" if test == "" else f"survived {seconds:.0f} s"
+    duration = time.monotonic() - started
+    if run_tests(tree, [test.partition("[")[0]], seconds, workers) != "":
+        return f"undecided: without the change, too, fails {test}"
+    return f"killed in {duration:.0f} s by {test}"
 
 
 def describe(mutant: Mutant) -> str:
