@@ -178,7 +178,7 @@ def try_mutant(tree: Path, mutant: Mutant, seconds: float, workers: int) -> str:
     data = path.read_bytes()
     path.write_bytes(mutant.apply(data))
     try:
-        test = ""
+        test: str | None = ""
         for files in order_tests(tree, mutant.path.relative_to(SOURCES)):
             if (test := run_tests(tree, files, seconds - (time.monotonic() - started), workers)) != "":
                 break

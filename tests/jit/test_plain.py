@@ -63,14 +63,18 @@ import numpy as np
 from elman.ngram.kernels import set_logs
 q, bits, powers, out = np.ones(2), np.zeros(2, np.int64), np.zeros(2), np.ones(2)
 set_logs(q, bits, powers, out, 0)
-print(elman.jit.PLAIN, len(seen), out.tolist(), seen[0].message)
+announced = []
+elman.compilation.COMPILATION.watchers.append(lambda: announced.append(set_logs))
+for dtype in (np.float32, np.float64):
+    elman.jit.kernel_pointer(set_logs, q.astype(dtype), bits, powers, out, 0)
+print(elman.jit.PLAIN, len(seen), out.tolist(), len(announced), seen[0].message)
 """
 
 
 def test_a_private_name_that_is_missing_leads_to_plain_mode(tmp_path: Path) -> None:
     for _ in range(2):  # also where something is in the cache
         printed = run_in_a_process(CHANGED, tmp_path)
-        assert printed.startswith("True 1 [0.0, 0.0] Numba's private names have changed (ImportError: cannot import")
+        assert printed.startswith("True 1 [0.0, 0.0] 2 Numba's private names have changed (ImportError: cannot import")
         assert printed.endswith(
             "so kernels are compiled in plain mode, in every command again: install an older Numba\n"
         )
