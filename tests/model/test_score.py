@@ -106,6 +106,7 @@ def test_the_metrics_of_a_score() -> None:
     assert (found.nats_per_char, found.bits_per_char) == (2, 2 / math.log(2))
     assert found.perplexity == math.exp(2) == pytest.approx(2**found.bits_per_char)
     assert Score(chars=1, nats=1e6).perplexity == math.inf
+    assert type(found.perplexity) is float
 
 
 # Unknown characters: indices of K and more

@@ -1,6 +1,7 @@
 """Continuous batching: sequences do not depend on their batch, wait in order, and can be cancelled."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -245,6 +246,7 @@ async def test_closing_fails_all_jobs() -> None:
     async with batching(tiny(), max_batch_size=2) as served:
         jobs = [begin(served, max_tokens=50_000) for _ in range(5)]
         await asyncio.to_thread(served.batcher.close)
+        assert "elman-batcher" not in [thread.name for thread in threading.enumerate()]
         for job in jobs:
             with pytest.raises(APIError, match=r"^the server is shutting down; retry later$"):
                 await finished(job)
