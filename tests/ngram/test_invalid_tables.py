@@ -54,3 +54,15 @@ def test_more_children_than_characters() -> None:
     children[: model.table.nodes // 64] = 0  # of the root
     q, _ = read(replace(model, table=replace(model.table, children=children), derived={}))
     np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_nothing_is_read_after_the_large_counts() -> None:
+    model = count_ngrams(TEXT, NgramSpec(K, ORDER), min_count=1)
+    assert model is not None
+    codes = {name: np.full_like(getattr(model.table, name), np.iinfo(np.uint64).max) for name in ("strings", "rests")}
+    found = []
+    for after in (0, 1):
+        memory = np.concatenate([model.table.large, np.full(8, after * 0x0707070707070707, np.uint64)])
+        table = replace(model.table, **codes, large=memory[: len(model.table.large)])
+        found.append(read(replace(model, table=table, derived={}))[0])
+    np.testing.assert_array_equal(*found)
