@@ -124,6 +124,15 @@ def test_a_seed_determines_the_trials(tmp_path: Path, sampler: str) -> None:
 
 
 @pytest.mark.usefixtures("in_process")
+def test_importances_need_four_complete_trials(tmp_path: Path) -> None:
+    for total in (3, 4):
+        result = small_sweep(tmp_path, total, out=tmp_path / "sweep", sampler="random", max_updates=5)
+        page = (result.directory / "report.html").read_text("utf-8")
+        for title in ("Importances", "Parallel coordinates"):
+            assert (f"<h2>{title}</h2>" in page) == (total == 4)
+
+
+@pytest.mark.usefixtures("in_process")
 def test_a_grid_has_a_trial_per_point(tmp_path: Path) -> None:
     """A trial that fails does not end the sweep."""
     result = small_sweep(tmp_path, 12, sampler="grid", space={"batch_size": [1, 5000], "layers": {"low": 1, "high": 2}})
