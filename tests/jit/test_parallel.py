@@ -5,15 +5,21 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from elman.config import make_config
 from elman.engine.numba.threads import barrier, make_team
-from elman.jit import Signature, pack
+from elman.jit import Signature, pack, parallel
 from elman.ngram.kernels import set_logs, unpack
+from elman.ngram.language_model import reading_kernels
+from elman.runs.texts import TrainingData
+from elman.text import Corpus
+from elman.training.initialization import compile_ahead, create_optimizer
 from support.processes import is_alive, run_in_a_process
 
 
@@ -160,3 +166,15 @@ print(compiled)
 def test_a_training_starts_to_compile_exactly_what_it_uses(tmp_path: Path, kind: str) -> None:
     printed = run_in_a_process(TRAIN, tmp_path, str(tmp_path / "run"), kind)
     assert printed == "True set() False []\n"  # nothing is left the second time
+
+
+@pytest.mark.parametrize("order", [0, 3])
+def test_only_a_training_with_a_prior_compiles_kernels_that_read_it(
+    monkeypatch: pytest.MonkeyPatch, order: int
+) -> None:
+    started = list[Signature]()
+    monkeypatch.setattr(parallel, "start_compiling", started.extend)
+    config = replace(make_config("quick"), ngram_order=order, validation=0.0)
+    compile_ahead(TrainingData(config, Corpus.from_text("the cat sat on the mat. " * 400)), create_optimizer(config))
+    assert ({*reading_kernels(config.dtype)} <= {*started}) == (order > 0)
+    assert len(started) > 10
