@@ -62,12 +62,10 @@ def readme() -> Iterator[str]:
     names = load("readme")["names"]
     yield "\n".join(names["output"].splitlines()[-5:])
     yield f"the first run takes {round(names['first_seconds'] - names['seconds'], -1):.0f} seconds longer"
-    times = [one["whole_seconds"] for one in load("presets")["results"] if one["preset"] == "quick"]
-    yield f"`quick` trains for {round(median(times))} seconds"
+    yield f"`quick` trains for {PRESETS['quick'].budget:.0f} seconds"
     loss, without = (peer(name, 5)["window_loss"] for name in ("Elman", "Elman without the n-gram prior"))
-    losses = f"Elman's validation loss is {loss:.3f} nats per character in windows of 256 characters"
-    yield f"After 5 seconds on two CPU cores, {losses}"
-    yield f"or {without:.3f} without n-gram counts."
+    losses = f"{loss:.3f} nats per character in windows of 256 characters, and {without:.3f} without n-gram counts."
+    yield f"After 5 seconds on two CPU cores, Elman reaches {losses}"
 
 
 def in_range(form: str, values: Iterable[float]) -> str:
@@ -106,7 +104,7 @@ def bptt() -> Iterator[str]:
     zeros, carried = (before + largest[state]["rise"] for state in ("from_zeros", "carried_over"))
     yield f"In {('no', 'one', 'two', 'three')[len(jumps)]} of {len(runs)} runs of ten epochs in float64"
     yield f"once from {before:.1f} to {zeros:.1f}, but only to {carried:.1f} with the state carried over."
-    yield f"At all other starts, zeros raised it by at most {others:.1f} more."
+    yield f"At all other starts, it rose by at most {others:.1f} more from zeros than from the state carried over."
 
 
 @page("docs/explanation/cells.md")
@@ -160,7 +158,7 @@ def performance() -> Iterator[str]:
     numpy, elman = times["textbook NumPy"], times["Elman float32, 2 threads"]
     yield f"{numpy / elman:.0f} times as fast as a NumPy program (float32 on two threads against float64 on one)."
     largest = load("growth")["sizes"][-1]
-    yield f"A text of {largest['characters'] / 1e9:g} GB needs about {largest['peak_megabytes'] / 1000:.1f} GB"
+    yield f"a text of {largest['characters'] / 1e9:g} GB needs about {largest['peak_megabytes'] / 1000:.1f} GB"
     elman, lstm, nanogpt = (
         peer(name, 60)["window_loss"] for name in ("Elman", "PyTorch LSTM 256", "nanoGPT, CPU recipe")
     )
@@ -228,9 +226,9 @@ def reference_experiment() -> Iterator[str]:
     stored = load("reference_experiment")
     minima = [seed["plotted_minimum"] for seed in stored["its_text"]["seeds"]]
     report, elman = stored["reference"]["short"]["minimum_smooth_loss"], minima[0]
-    yield f"Elman reaches a smooth loss of {elman:.2f}; the report's is {report}."
-    yield f"The report's minimum, {report}, is over one point per 10,000 updates."
-    yield f"other seeds differ by up to {max(minima) - min(minima):.1f},"
+    yield f"of {elman:.2f}; the report's is {report}."
+    yield f"The report's minimum, {report}, is the lowest value at every 10,000th update."
+    yield f"with other seeds, the minimum is up to {max(minima) - min(minima):.1f} higher,"
     published = [check["relative_error"] for check in stored["reference"]["gradient_check"]]
     published[2] = published[2] | {"W": 10 * published[2]["W"]}
     found = [check["relative_error"] for check in stored["its_text"]["gradient_check"]["zero_state"]]
@@ -239,7 +237,7 @@ def reference_experiment() -> Iterator[str]:
         (ours[name], error) for theirs, ours in zip(published, found, strict=True) for name, error in theirs.items()
     ]
     most = ceil(100 * max(abs(ours / error - 1) for ours, error in pairs))
-    yield f"Each of the {len(pairs)} published numbers is within {most} % of Elman's, with two corrections"
+    yield f"After two corrections, each of the {len(pairs)} published numbers is within {most} % of Elman's"
 
 
 @page(
@@ -399,7 +397,7 @@ def summaries() -> Iterator[str]:
     counts = f"validation loss {median(losses['counts']):.2f} nats/char"
     yield f"about {times['counts'] / MILLIONS:.0f} s per million characters: {counts}"
     quick, minute = containing("1.45 to 1.49", losses["quick"]), containing("1.36 to 1.40", losses["minute"])
-    yield f"about {times['quick']:.0f} s: validation loss {quick} nats/char"
+    yield f"{PRESETS['quick'].budget:.0f} s: validation loss {quick} nats/char"
     yield f"{times['minute'] / 60:.0f} min: validation loss {minute} nats/char"
     yield f"{times['strong'] / 60:.0f} min: validation loss {median(losses['strong']):.2f} nats/char"
     runs = [run for run in load("steady")["results"] if run["text"] == "shakespeare.txt"]

@@ -241,8 +241,8 @@ def choose_presets() -> str:
     for name, (purpose, network) in CHOICE.items():
         found = _preset_results(name, "shakespeare.txt")
         times, losses = ([one[key] for one in found] for key in ("whole_seconds", "validation_loss"))
-        if name == "hour":
-            times = [float(PRESETS[name].settings["max_seconds"])]
+        if (budget := PRESETS[name].budget) is not None:
+            times = [budget]
         elif name == "reference":
             times = [load("startup")["figures"]["ten_epochs"]["seconds"]]
         elif name == "steady":

@@ -45,7 +45,7 @@ def test_the_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     for name, value in {**SMALL, "max_updates": 3}.items():
         monkeypatch.setenv(f"ELMAN_TRAIN_{name.upper()}", str(value))
     if page.stem == "README":
-        for name in ("novel.txt", "another.txt"):
+        for name in ("novel.txt", "README.md"):
             Path(name).write_text(PLAY, "utf-8")
     for line in commands(page):
         line = re.sub(r"--(max-updates|validate-every|hidden-size|length) [\d,]+", r"--\1 3", line)

@@ -301,20 +301,21 @@ def counting() -> Model:
     return train(Corpus.from_text(TEXT + LONG), cell="gru", ngram_order=4, ngram_folds=2, **SMALL).model
 
 
-async def test_a_counted_prompt_changes_its_own_text_only() -> None:
+@pytest.mark.parametrize("prompt", [LONG, "th", "t", ""])
+async def test_a_counted_prompt_changes_its_own_text_only(prompt: str) -> None:
     model, jobs, found = counting(), dict[bool, GenerationJob](), dict[bool, list[str]]()
     async with batching(model) as served:
         for adaptation in ({"adapt": "counts"}, {}):
-            jobs[bool(adaptation)] = begin(served, LONG, max_tokens=60, seed=1, n=7, logprobs=1, **adaptation)
+            jobs[bool(adaptation)] = begin(served, prompt, max_tokens=60, seed=1, n=7, logprobs=1, **adaptation)
         for is_counted, job in jobs.items():
             deltas = [delta async for batch in job.deltas() for delta in batch]
             texts = ["".join(delta.text for delta in deltas if delta.index == index) for index in range(7)]
             logprobs = np.concatenate([delta.logprobs.logprobs for delta in deltas if delta.logprobs])
             assert (len(logprobs), np.isfinite(logprobs).all()) == (7 * 60, True)
             found[is_counted] = texts
-    assert found[True] == model.samples(7, 60, prompt=LONG, seed=1, adapt="counts", temperature=1)
-    assert found[False] == model.samples(7, 60, prompt=LONG, seed=1, temperature=1)
-    assert found[True] != found[False]
+    assert found[True] == model.samples(7, 60, prompt=prompt, seed=1, adapt="counts", temperature=1)
+    assert found[False] == model.samples(7, 60, prompt=prompt, seed=1, temperature=1)
+    assert (found[True] != found[False]) == (len(prompt) > 1)
 
 
 async def test_the_counts_of_few_prompts_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,7 @@ class Prompt:
 
     def __post_init__(self) -> None:
         self.unread = len(self.indices) - 1
+        self.is_counted &= self.unread > 0  # the last character is read with those that are generated, which are not
 
     @property
     def has_ended(self) -> bool:
