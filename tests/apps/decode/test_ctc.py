@@ -75,16 +75,18 @@ def log_p_lm(lm: Model | None, text: str, ended: bool) -> float:
     return total + float(log_p[0, lm.alphabet.characters.index("\n")]) * (ended and lm.is_of_lines)
 
 
-def test_scores_are_sums_over_all_paths(lm: Model | None) -> None:
-    frames, acoustic = draw_frames(5, 0), defaultdict[str, float](float)
+@pytest.mark.parametrize("sharpness", [1.0, 100.0])
+def test_scores_are_sums_over_all_paths(lm: Model | None, sharpness: float) -> None:
+    """Also those of texts that are hundreds of nats less likely than the best one."""
+    frames, acoustic = draw_frames(5, 0, sharpness), defaultdict[str, float](lambda: -math.inf)
     for path in product(range(len(SYMBOLS)), repeat=len(frames)):
         text = "".join(TEXTS[k] for k, _ in groupby(path))
-        acoustic[text] += math.exp(sum(frame[k] for frame, k in zip(frames, path, strict=True)))
+        acoustic[text] = np.logaddexp(acoustic[text], sum(frame[k] for frame, k in zip(frames, path, strict=True)))
     found = elman.decode_ctc(frames, SYMBOLS, lm, **WEIGHTS, **EXACT, width=10_000, nbest=10_000)
     assert {each.text for each in found} == {*acoustic}
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
     for each in found:
-        expected = math.log(acoustic[each.text]), log_p_lm(lm, each.text, ended=True)
+        expected = acoustic[each.text], log_p_lm(lm, each.text, ended=True)
         assert (each.acoustic, each.lm) == pytest.approx(expected, rel=1e-9)
         assert each.score == pytest.approx(each.acoustic + ALPHA * each.lm + BETA * len(each.text), rel=1e-9)
     if lm is not None:
@@ -154,8 +156,9 @@ def test_the_beam_is_that_of_a_plain_search(
         np.testing.assert_allclose([each.score for each in found], [score for _, score in expected], rtol=1e-9)
 
 
-def test_frames_are_those_of_the_most_likely_path() -> None:
-    frames, best = draw_frames(6, 3), dict[str, tuple[float, list[tuple[int, int]]]]()
+@pytest.mark.parametrize("sharpness", [1.0, 100.0])
+def test_frames_are_those_of_the_most_likely_path(sharpness: float) -> None:
+    frames, best = draw_frames(6, 3, sharpness), dict[str, tuple[float, list[tuple[int, int]]]]()
     for path in product(range(len(SYMBOLS)), repeat=len(frames)):
         groups = [[*group] for _, group in groupby(enumerate(path), key=lambda item: item[1])]
         spans = [(group[0][0], group[-1][0]) for group in groups if group[0][1] != 1]

@@ -24,6 +24,8 @@ IMPOSSIBLE = -1e300
 """The scores of dropped prefixes are lower."""
 TINY = 1e-60
 """Smaller fractions of the most likely prefix's probability become 0: numbers below 1e-308 are slow."""
+LEAST_LOG = -90.0
+"""Below this logarithm, which is 48 nats above that of `TINY`, a sum without these fractions may be inexact."""
 
 PARENT, LABEL, CHILD, SIBLING, IS_KEPT, SLOT, UNREAD, HOTWORD = range(8)
 """Columns of `Prefixes.links`: the prefix without its last symbol, and this symbol; the latest child; the previous
@@ -200,15 +202,13 @@ def advance(frames, blank, tried, starts, threshold, prefixes, scorer, added, is
 
 
 @kernel
-def find_paths(p, blank, path, b, s, back, spans):
-    """Return the logarithm of the sum over all paths of a text, or find the most likely one, given p (T, K).
+def sum_paths(p, blank, path, b, s):
+    """Return the logarithm of the sum over all paths of a text, given p (T, K); NaN if it may be inexact.
 
     `path` (S,) has the symbols of the text; ``b[i]`` is the probability of its first i symbols and a blank, ``s[i]`` of
-    i + 1 symbols, both (S + 1,). If `back` (T, 2 S + 1) is not empty, maxima replace the sums: `back` is set to how
-    many of these states earlier the most likely path was in the previous frame, and `spans` (S, 2) to the first and
-    last frame of each symbol. All four are 0 before.
+    i + 1 symbols, both (S + 1,) and 0 before.
     """
-    S, log_p, first, last, least = len(path), 0.0, 0, -1, 0.0
+    S, log_p, first, last, least, is_exact = len(path), 0.0, 0, -1, 0.0, True
     b[0] = 1.0
     for t in range(len(p)):
         most, lowest, highest = 0.0, first, min(S - 1, last + 1)
@@ -216,16 +216,11 @@ def find_paths(p, blank, path, b, s, back, spans):
         for i in range(highest, lowest - 1, -1):  # the others are 0
             k = path[i]
             two = s[i - 1] if i > 0 and path[i - 1] != k else 0.0  # (3), (4)
-            in_b, in_s = b[i + 1] + s[i], s[i] + b[i] + two
-            if len(back) > 0:
-                in_b, in_s = max(b[i + 1], s[i]), max(s[i], b[i], two)
-                back[t, 2 * i + 2] = 1 if s[i] > b[i + 1] else 0
-                back[t, 2 * i + 1] = 0 if in_s == s[i] else 1 if in_s == b[i] else 2
-            b[i + 1], s[i] = in_b * p[t, blank], in_s * p[t, k]
+            b[i + 1], s[i] = (b[i + 1] + s[i]) * p[t, blank], (s[i] + b[i] + two) * p[t, k]
             if b[i + 1] + s[i] > least:
                 most, first, last = max(most, b[i + 1] + s[i]), i, max(last, i)
             else:
-                b[i + 1] = s[i] = 0.0
+                b[i + 1], s[i], is_exact = 0.0, 0.0, False
         b[0] *= p[t, blank]
         if b[0] > least:
             most, first = max(most, b[0]), 0
@@ -234,9 +229,36 @@ def find_paths(p, blank, path, b, s, back, spans):
             log_p, least = log_p + math.log(most), TINY
             for i in range(S + 1):
                 b[i], s[i] = b[i] / most, s[i] / most
+    total = b[S] + s[S - 1]
+    log_p = log_p + math.log(total) if total > 0.0 else -np.inf
+    return log_p if is_exact or log_p > LEAST_LOG else np.nan
+
+
+@kernel
+def find_paths(log_p, blank, path, b, s, back, spans):
+    """Return the logarithm of the sum over all paths of a text, or find the most likely one, given log p (T, K).
+
+    As `sum_paths`, but `b` and `s` are logarithms, -inf before: slower, and exact. If `back` (T, 2 S + 1) is not empty,
+    maxima replace the sums: `back` is set to how many of these states earlier the most likely path was in the previous
+    frame, and `spans` (S, 2), 0 before, to the first and last frame of each symbol.
+    """
+    S = len(path)
+    b[0] = 0.0
+    for t in range(len(log_p)):
+        for i in range(min(S - 1, t), -1, -1):  # the others are -inf
+            k = path[i]
+            two = s[i - 1] if i > 0 and path[i - 1] != k else -np.inf  # (3), (4)
+            if len(back) > 0:
+                in_b, in_s = max(b[i + 1], s[i]), max(s[i], b[i], two)
+                back[t, 2 * i + 2] = 1 if s[i] > b[i + 1] else 0
+                back[t, 2 * i + 1] = 0 if in_s == s[i] else 1 if in_s == b[i] else 2
+            else:
+                in_b, in_s = add_logs(b[i + 1], s[i]), add_logs(add_logs(s[i], b[i]), two)
+            b[i + 1], s[i] = in_b + log_p[t, blank], in_s + log_p[t, k]
+        b[0] += log_p[t, blank]
     z = 2 * S - 1 if S > 0 and s[S - 1] > b[S] else 2 * S
     for t in range(len(back) - 1, -1, -1):
         if z % 2 == 1:
             spans[z // 2, 0], spans[z // 2, 1] = t, max(spans[z // 2, 1], t)
         z -= back[t, z]
-    return log_p + math.log(max(b[S] + s[S - 1], TINY * TINY))
+    return add_logs(b[S], s[S - 1])

@@ -205,13 +205,13 @@ class CtcSearch:
         check_range("nbest", nbest, 1)
         self._pieces = [np.concatenate(self._pieces)]
         highest = self._pieces[0].max(axis=1, keepdims=True)
-        p, nodes = np.exp(self._pieces[0] - highest), self._prefixes.beam[: self._prefixes.used[0]]
+        log_p, nodes = self._pieces[0] - highest, self._prefixes.beam[: self._prefixes.used[0]]
         paths = self._list_paths(nodes.tolist())
         lm, rest = self._read_all(nodes, end)
-        acoustic = np.array([self._find_paths(p, path)[0] for path in paths]) + highest.sum()
+        acoustic = self._sum_paths(log_p, paths) + highest.sum()
         scores, found = acoustic + rest, list[Hypothesis]()
         for row in np.argsort(-scores, kind="stable")[:nbest].tolist():
-            symbols, spans = tuple(paths[row].tolist()), self._find_paths(p, paths[row], len(p))[1].tolist()
+            symbols, spans = tuple(paths[row].tolist()), self._find_paths(log_p, paths[row], len(log_p))[1].tolist()
             text, frames = "".join(self.texts[k] for k in symbols), tuple((first, last) for first, last in spans)
             state = self._reader.state(self._place, self._prefixes.links[nodes[row], beam.SLOT])
             numbers = float(scores[row]), float(acoustic[row]), float(lm[row])
@@ -228,13 +228,21 @@ class CtcSearch:
         bonus = self._hotwords.value[hotword] * (self._hotwords.is_complete[hotword] if end else 1.0)
         return numbers[:, beam.LM] + log_p, numbers[:, beam.REST] + self._scorer.alpha * log_p + bonus
 
+    def _sum_paths(self, log_p: NDArray[np.float64], paths: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Return log p(text) of texts, given their symbols."""
+        p = np.exp(log_p)
+        sums = [beam.sum_paths(p, self._blank, path, *np.zeros((2, len(path) + 1))) for path in paths]
+        # Logarithms, which are exact, need ten times as long.
+        pairs = zip(sums, paths, strict=True)
+        return np.array([self._find_paths(log_p, path)[0] if np.isnan(total) else total for total, path in pairs])
+
     def _find_paths(
-        self, p: NDArray[np.float64], path: NDArray[np.int64], steps: int = 0
+        self, log_p: NDArray[np.float64], path: NDArray[np.int64], steps: int = 0
     ) -> tuple[float, NDArray[np.int64]]:
         S = len(path)
-        b, s = np.zeros((2, S + 1))
+        b, s = np.full((2, S + 1), -np.inf)
         back, spans = np.zeros((steps, 2 * S + 1), np.int8), np.zeros((S, 2), np.int64)
-        return beam.find_paths(p, self._blank, path, b, s, back, spans), spans
+        return beam.find_paths(log_p, self._blank, path, b, s, back, spans), spans
 
     def _list_paths(self, nodes: list[int]) -> list[NDArray[np.int64]]:
         """Return the symbols of prefixes."""
