@@ -21,7 +21,8 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_ARGUMENTS = {"beam": "width", "like": "config=elman.open_run(RUN).config"}  # options with another name in Python
+_ARGUMENTS = {"beam": "width", "hotword": "hotwords", "like": "config=elman.open_run(RUN).config"}
+"""Options with another name in Python."""
 
 
 class _Option(str):

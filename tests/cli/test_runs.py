@@ -188,6 +188,10 @@ def test_runs_are_removed(two_texts: Path, command: Command, monkeypatch: pytest
         "runs/short/notes.txt"
     ]
     assert [row["run"] for row in elman.list_runs("runs")] == ["runs/names"]
+    run = Path("runs/names").resolve()
+    monkeypatch.chdir(run)
+    assert command("runs", "rm", ".", str(run), "--yes").code == 0
+    assert not run.exists()
 
 
 def test_a_removal_that_fails_at_its_end_is_an_error_and_can_be_repeated(

@@ -233,7 +233,7 @@ def remove_run(path: Path) -> None:
     with report_errors(path):
         (path / LOCK).unlink(missing_ok=True)
         if not path.is_symlink() and not any(path.iterdir()):
-            path.rmdir()
+            path.resolve().rmdir()  # "." cannot be removed
 
 
 def _require_own_checkpoint(files: RunDirectory) -> None:

@@ -227,6 +227,13 @@ def test_a_submission_that_is_no_python(tmp_path: Path) -> None:
         grade(tmp_path / "own.ipynb", {"dance": 1})
 
 
+@pytest.mark.parametrize("lines", ["%pip list\n!ls\nfiles = !ls\nelman.train?\n?elman", "value = (7\n    % 4)"])
+def test_lines_of_ipython_in_a_notebook(tmp_path: Path, lines: str) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"{lines}\n{SOLUTION}")])
+    (tmp_path / "own.ipynb").write_text(json.dumps(notebook), "utf-8")
+    assert grade(tmp_path / "own.ipynb", {"forward": 1, "train": 2}).as_dict()["points"] == 3
+
+
 @pytest.mark.parametrize("submission", ["missing.py", "list.ipynb", "utf16.py"])
 def test_a_submission_that_cannot_be_read_is_an_error_of_one_line(kit: Path, submission: str) -> None:
     (kit / "list.ipynb").write_text("[]")

@@ -94,6 +94,8 @@ def test_a_model_and_its_state_and_weights(tmp_path: Path) -> None:
         assert other.decode_beams(logits(2), beam_width=20)[0][4] == pytest.approx(expected.score, rel=1e-4)
     decoder.reset_params(beta=8.0)
     assert (decoder.alpha, decoder.beta) == (0.8, 8.0)
+    build_ctcdecoder(LABELS).save_to_dir(tmp_path)
+    assert decoder.load_from_dir(tmp_path).model is None  # no part of the decoder that was there
     assert len(decoder.decode(logits(2))) > len(expected.text)
 
 
@@ -101,7 +103,9 @@ def test_a_decoder_without_a_model_is_saved_and_others_are_refused(tmp_path: Pat
     build_ctcdecoder(LABELS).save_to_dir(tmp_path)
     decoder = build_ctcdecoder(LABELS).load_from_dir(tmp_path)
     assert (decoder.labels, decoder.model) == ([*LABELS, ""], None)
-    for contents in ('{"labels": ["a"], "is_bpe": false}', "[]", "x"):
+    saved = (tmp_path / "alphabet.json").read_text()
+    other = saved.replace("}", ', "kenlm_model_path": "elsewhere"}')
+    for contents in (other, '{"labels": ["a"], "is_bpe": false}', "[]", "x", "[" * 100_000):
         (tmp_path / "alphabet.json").write_text(contents)
         with pytest.raises(elman.ElmanError, match="does not contain what save_to_dir writes"):
             decoder.load_from_dir(tmp_path)
@@ -110,14 +114,20 @@ def test_a_decoder_without_a_model_is_saved_and_others_are_refused(tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"token_min_logp": 1.0}, "token_min_logp must be at most 0 (got 1.0)"),
-        ({"beam_prune_logp": math.nan}, "beam_prune_logp must be at most 0 (got nan)"),
+        ({"token_min_logp": 1.0}, "token_min_logp must be less than 0 (got 1.0)"),
+        ({"token_min_logp": 0.0}, "token_min_logp must be less than 0 (got 0.0)"),
+        ({"lm_start_state": "a"}, "state must be the state of a hypothesis (got 'a')"),
+        ({"beam_prune_logp": math.nan}, "beam_prune_logp must be less than 0 (got nan)"),
         ({"logits": [1.0]}, "logits must have a row per frame and 7 columns (got the shape (1,))"),
     ],
 )
 def test_wrong_values(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(elman.ElmanError, match=f"^{re.escape(expected)}$"):
         build_ctcdecoder(LABELS).decode(**({"logits": logits(1)} | options))
+
+
+def test_no_frames_are_no_text() -> None:
+    assert build_ctcdecoder(LABELS).decode(np.zeros((0, len(LABELS) + 1))) == ""
 
 
 def test_only_models_are_saved(tmp_path: Path) -> None:

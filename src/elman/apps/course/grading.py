@@ -39,6 +39,8 @@ _CHECKS = (
 )  # fmt: skip
 CHECKS: dict[str, Callable[..., CheckResult]] = dict(zip(FUNCTIONS, _CHECKS, strict=True))  # task -> its check
 SOURCE = str(Path(__file__).parents[3])
+_IPYTHON = re.compile(r"^[^\S\n]*(?:[%!?].*|\w[\w.]*\?\??|\w+[^\S\n]*=[^\S\n]*[%!].*)$", re.M)
+"""Lines of a notebook that are not Python, such as ``%pip install``, ``files = !ls`` and ``help?``."""
 MEMORY = 4 << 30  # bytes that a submission may allocate: an endless loop may append to a list
 
 
@@ -167,12 +169,16 @@ def read_submission(path: Path) -> str:
         cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
     except (LookupError, RecursionError, TypeError, ValueError) as error:
         raise ElmanError(f"{quote(path)} cannot be read as a notebook ({error})") from error
-    sources = list[str]()
-    for cell in cells:
-        with suppress(MemoryError, RecursionError, SyntaxError, ValueError):  # a cell that is no Python
-            ast.parse(source := re.sub(r"^[^\S\n]*[%!].*", "", cell, flags=re.M))
-            sources.append(source)
-    return "\n\n".join(sources)
+    return "\n\n".join(map(_read_cell, cells))
+
+
+def _read_cell(cell: str) -> str:
+    """Return the Python of a cell, if necessary without the commands of IPython; empty if it is no Python."""
+    for source in (cell, _IPYTHON.sub("", cell)):
+        with suppress(MemoryError, RecursionError, SyntaxError, ValueError):
+            ast.parse(source)
+            return source
+    return ""
 
 
 def load_submission(source: str) -> dict[str, Any]:

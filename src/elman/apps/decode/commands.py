@@ -78,7 +78,7 @@ def decode(
         raise ElmanError("there is nothing to decode: pass LOGITS, files .npy or .npz, or directories of them")
     if choose_weights and references is None:
         raise ElmanError("--choose-weights requires --references, the texts of the lines")
-    texts = [] if references is None else _read_text(references).splitlines()
+    texts = [] if references is None else _read_rows(references)
     lm, names = None if str(run) == NO_MODEL else load(run), _read_symbols(symbols)
     options: SearchOptions = {"alpha": alpha, "beta": beta, "width": width, "hotwords": hotword or ()}
     options["from_logits"] = from_logits
@@ -111,10 +111,14 @@ def _read_text(path: Path) -> str:
         return path.read_text("utf-8-sig")
 
 
+def _read_rows(path: Path) -> list[str]:
+    return _read_text(path).removesuffix("\n").split("\n")
+
+
 def _read_symbols(path: Path) -> Sequence[str] | dict[str, int]:
-    text = _read_text(path)
     if path.suffix != ".json":
-        return text.removesuffix("\n").split("\n")
+        return _read_rows(path)
+    text = _read_text(path)
     with report_system_errors(f"read {quote(path)}", errors=(ValueError, RecursionError)):
         symbols: list[str] | dict[str, int] = json.loads(text)
     return symbols

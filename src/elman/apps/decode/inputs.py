@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elman.errors import ElmanError, check_number, list_strings, quote
+from elman.errors import ElmanError, check_number, list_strings, option, quote
 from elman.network import log_softmax
 
 BLANKS = ("", "<pad>", "[PAD]", "<blank>", "<blk>", "_")
@@ -107,7 +107,7 @@ def make_hotwords(texts: Sequence[str], hotwords: Iterable[str], weight: float) 
     words = sorted({word for each in listed for word in each.split()}, key=len)
     kinds = {character: 2 + k for k, character in enumerate(dict.fromkeys("".join(words)))}
     if missing := [each for each in kinds if each not in texts]:
-        raise ElmanError(f"hotwords must consist of the symbols (got {quote(missing[0])})")
+        raise ElmanError(f"{option.hotword} must consist of the symbols (got {quote(missing[0])})")
     is_boundary = [False, True, *(not each.isalnum() for each in kinds)]
     children, value, ends = [dict[int, int](), dict[int, int]()], [0.0, 0.0], set[int]()
     for word in words:  # the shortest first: their beginnings are larger parts

@@ -75,11 +75,13 @@ class Reader:
         """log p of a symbol that the model does not know."""
         self.log_p = np.zeros((1, 1, 1))
         """The log-probability of every next character in each slot, (searches, slots, K)."""
-        if model is None:
-            return
-        check_is_language_model(model)
         if start is not None and not isinstance(start, LmState):
             raise ElmanError(f"state must be the state of a hypothesis (got {quote(start)})")
+        if model is None:
+            if start is not None:
+                raise ElmanError("state requires a language model")
+            return
+        check_is_language_model(model)
         alphabet = model.alphabet
         index_of = {character: k for k, character in enumerate(alphabet.characters)}
         others = len(index_of) - 1 if getattr(alphabet, "has_unknown", False) else UNKNOWN

@@ -20,7 +20,10 @@ from elman.apps.decode.language_model import LmState, check_is_language_model
 from elman.errors import ElmanError, check_number, checks_types, list_strings, quote
 from elman.formats import import_
 from elman.model import Model, load
-from elman.storage import replace_file
+from elman.storage import replace_files
+
+ALPHABET, MODEL = "alphabet.json", "model.safetensors"
+"""The files of `BeamSearchDecoderCTC.save_to_dir`."""
 
 
 class BeamSearchDecoderCTC:
@@ -85,7 +88,7 @@ class BeamSearchDecoderCTC:
         `prune_history` has no effect.
         """
         frames = read_matrix("logits", logits, len(self.labels))
-        if np.isclose(frames.sum(axis=-1).mean(), 1):  # probabilities
+        if len(frames) and np.isclose(frames.sum(axis=-1).mean(), 1):  # probabilities
             frames = np.log(np.clip(frames, 1e-15, 1))
         found = decode_ctc(
             frames, self.labels, self.model, alpha=self.alpha, beta=None if self.model is None else self.beta, blank="",
@@ -105,21 +108,25 @@ class BeamSearchDecoderCTC:
     def save_to_dir(self, filepath: str | os.PathLike[str]) -> None:
         """Write the decoder, with an `elman.Model`, into an existing folder."""
         contents = json.dumps({"labels": self.labels, "alpha": self.alpha, "beta": self.beta})
+        files: dict[Path, Any] = {Path(filepath) / ALPHABET: contents.encode()}
+        model = Path(filepath) / MODEL
         if self.model is not None:
             if not isinstance(self.model, Model):
                 raise ElmanError(f"save_to_dir requires an elman.Model (got {type(self.model).__name__})")
-            self.model.save(Path(filepath) / "model.safetensors")
-        replace_file(Path(filepath) / "alphabet.json", contents.encode())
+            files[model] = self.model.snapshot().serialize()
+        replace_files(files, remove=[model] if self.model is None else [], place="folder")
 
     @classmethod
     @checks_types
     def load_from_dir(cls, filepath: str | os.PathLike[str]) -> BeamSearchDecoderCTC:
         """Return the decoder that `save_to_dir` wrote."""
         try:
-            contents = json.loads((Path(filepath) / "alphabet.json").read_text("utf-8"))
-            contents |= {"kenlm_model_path": filepath} if (Path(filepath) / "model.safetensors").exists() else {}
-            return cls(**contents)
-        except (OSError, ValueError, TypeError) as error:
+            contents = json.loads((Path(filepath) / ALPHABET).read_text("utf-8"))
+            labels, alpha, beta = (contents.pop(name) for name in ("labels", "alpha", "beta"))
+            if contents:
+                raise ValueError(f"unknown keys {quote([*contents])}")
+            return cls(labels, filepath if (Path(filepath) / MODEL).exists() else None, alpha=alpha, beta=beta)
+        except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
             raise ElmanError(f"{quote(filepath)} does not contain what save_to_dir writes ({error})") from None
 
 
@@ -127,7 +134,7 @@ build_ctcdecoder = BeamSearchDecoderCTC
 
 
 def _check_nats(name: str, value: float) -> float:
-    return check_number(name, value, "at most 0", lambda nats: nats <= 0)
+    return check_number(name, value, "less than 0", lambda nats: nats < 0)
 
 
 def _normalize(labels: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -54,7 +55,7 @@ def remove(*runs: Path, yes: Annotated[Flag, Parameter(name=["--yes", "-y"])] = 
 
     if not runs:
         raise ElmanError("elman runs rm requires at least one run directory")
-    runs = tuple(dict.fromkeys(runs))
+    runs = tuple({os.path.realpath(run): run for run in runs}.values())
     for run in runs:
         require_removable(run)
     confirmed = yes or _confirm(f"remove {', '.join(map(quote, runs))}?")

@@ -33,7 +33,7 @@ def main():
     parser = argparse.ArgumentParser(description="Grade a submission.")
     parser.add_argument("submission", help="a Python file or a notebook")
     parser.add_argument("--layout", choices=["rows", "columns"], default="rows", help="steps are rows, or columns")
-    parser.add_argument("--cell", choices=["rnn", "gru", "lstm"], default="rnn", help="gru, lstm: the second assignment")
+    parser.add_argument("--cell", choices=["rnn", "gru", "lstm"], default="rnn", help="gru, lstm: second assignment")
     parser.add_argument("--json", action="store_true", help="print the grade as JSON")
     parser.add_argument("--gradescope", metavar="PATH", help="also write Gradescope's results.json")
     options = parser.parse_args()
