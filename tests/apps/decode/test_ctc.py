@@ -320,6 +320,20 @@ def test_hotwords_add_to_the_score(lm: Model | None, end: bool) -> None:
         assert each.score - without == pytest.approx(bonus(each.text), abs=1e-9), each.text
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("a-b", 2), ("a-c", 1), ("a-d", 1), ("a", 1), ("a-", 1), ("x-b", 1), ("x-c", 0), ("a-c-a", 2), ("a-cd", 1),
+     ("a-a-c", 2), ("aa-c", 0), ("a-c-d-b", 2), ("a-c-d-e", 1), ("a-c-d", 1), ("x-a-c", 1), ("", 0)],
+)  # fmt: skip
+def test_hotwords_that_begin_like_others(text: str, count: int) -> None:
+    symbols = ["", *"abcdex-"]
+    path = [k for character in text for k in (symbols.index(character), 0)] or [0]
+    frames = np.full((len(path), len(symbols)), -30.0)
+    frames[np.arange(len(path)), path] = 0.0
+    best = elman.decode_ctc(frames, symbols, hotwords=["a", "a-c", "b", "a-c-d-e"], hotword_weight=1.0)[0]
+    assert (best.text, best.score - best.acoustic) == (text, pytest.approx(count))
+
+
 class Letters:
     """A language model of another package: a letter is never followed by itself."""
 

@@ -225,7 +225,7 @@ class CtcSearch:
         hotword, log_p = links[:, beam.HOTWORD], np.zeros(len(nodes))
         if end and self._reader.end != NONE:
             log_p = self._scorer.log_p[links[:, beam.SLOT], self._reader.end]
-        bonus = self._hotwords.value[hotword] * (self._hotwords.is_complete[hotword] if end else 1.0)
+        bonus = (self._hotwords.end if end else self._hotwords.value)[hotword]
         return numbers[:, beam.LM] + log_p, numbers[:, beam.REST] + self._scorer.alpha * log_p + bonus
 
     def _sum_paths(self, log_p: NDArray[np.float64], paths: list[NDArray[np.int64]]) -> NDArray[np.float64]:

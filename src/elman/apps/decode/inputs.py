@@ -97,7 +97,7 @@ class Hotwords(NamedTuple):
     after: NDArray[np.int64]
     gain: NDArray[np.float64]
     value: NDArray[np.float64]
-    is_complete: NDArray[np.bool_]  # (nodes,): whether a node ends a hotword
+    end: NDArray[np.float64]  # (nodes,): the bonus of a text that ends there
 
 
 def make_hotwords(texts: Sequence[str], hotwords: Iterable[str], weight: float) -> Hotwords:
@@ -108,8 +108,8 @@ def make_hotwords(texts: Sequence[str], hotwords: Iterable[str], weight: float) 
     kinds = {character: 2 + k for k, character in enumerate(dict.fromkeys("".join(words)))}
     if missing := [each for each in kinds if each not in texts]:
         raise ElmanError(f"{option.hotword} must consist of the symbols (got {quote(missing[0])})")
-    is_boundary = [False, True, *(not each.isalnum() for each in kinds)]
-    children, value, ends = [dict[int, int](), dict[int, int]()], [0.0, 0.0], set[int]()
+    is_boundary = np.array([False, True, *(not each.isalnum() for each in kinds)])
+    children, value, paths, ends = [dict[int, int](), dict[int, int]()], [0.0, 0.0], ["", ""], set[int]()
     for word in words:  # the shortest first: their beginnings are larger parts
         node = 0
         for length, kind in enumerate(map(kinds.__getitem__, word), 1):
@@ -117,12 +117,24 @@ def make_hotwords(texts: Sequence[str], hotwords: Iterable[str], weight: float) 
                 children[node][kind] = len(children)
                 children.append({})
                 value.append(weight * length / len(word))
+                paths.append(word[:length])
             node = children[node][kind]
         ends.add(node)
-    after = np.array(
-        [[each.get(kind, int(not ends_word)) for kind, ends_word in enumerate(is_boundary)] for each in children]
-    )
-    is_complete = np.isin(np.arange(len(children)), [*ends])
-    gain = np.where(is_complete[:, None] & (after == 0), np.array(value)[:, None], 0.0)
+    after = np.tile((~is_boundary).astype(np.int64), (len(children), 1))
+    gain, end = np.zeros(after.shape), np.zeros(len(children))
+    node_of = {path: node for node, path in enumerate(paths) if path}
+    for node in sorted(range(len(children)), key=lambda node: len(paths[node])):
+        path = paths[node]
+        boundary = next((i for i, character in enumerate(path) if not character.isalnum()), None)
+        if boundary is not None:  # if the text goes on differently, a word has ended there, and others have begun
+            state = node_of.get(path[:boundary], 0)
+            settled, state = end[state], 0
+            for kind in map(kinds.__getitem__, path[boundary + 1 :]):
+                settled, state = settled + gain[state, kind], after[state, kind]
+            after[node], gain[node], end[node] = after[state], settled + gain[state], settled + end[state]
+        if node in ends:
+            after[node, is_boundary], gain[node, is_boundary], end[node] = 0, value[node], value[node]
+        for kind, child in children[node].items():
+            after[node, kind], gain[node, kind] = child, 0.0
     of_symbols = np.array([kinds.get(text, int(not text[-1:].isalnum())) for text in texts])
-    return Hotwords(of_symbols, after, gain, np.array(value), is_complete)
+    return Hotwords(of_symbols, after, gain, np.array(value), end)
