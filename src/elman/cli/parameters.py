@@ -122,7 +122,7 @@ Corpus = Annotated[TextFile, Parameter(help=CORPUS_HELP)]
 Corpora = Annotated[Corpus, Parameter(help=f"{CORPUS_HELP} Several are joined.")]
 """The type of each of several texts, ``*corpus: Corpora``."""
 RUN_HELP = "Run directory, checkpoint file, or hf://OWNER/NAME on the Hugging Face Hub."
-Run = Annotated[Path, Parameter(help=RUN_HELP)]
+Run = Annotated[Path, Parameter(help=RUN_HELP, converter=parse_nonempty_path)]
 BY_DEFAULT_BUILTIN = "By default builtin, the built-in model."
 OptionalRun = Annotated[
     str | Path | None,  # a string, like a Corpus: a Path would turn ./shakespeare into the name of a built-in text

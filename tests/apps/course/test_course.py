@@ -110,6 +110,15 @@ def test_columns_and_gradescope(kit: Path) -> None:
     assert [task["name"] for task in result["tasks"] if not task["points"]] == ["backward"]
 
 
+def test_any_finding_is_printed(kit: Path) -> None:
+    (kit / "surrogate.py").write_text('def make_windows(indices, T):\n    raise Exception("\\ud800 bad")\n', "utf-8")
+    command = [sys.executable, "grade.py", "surrogate.py"]
+    environment = os.environ | {"GRADE_SECRET": "x", "PYTHONIOENCODING": "ascii"}
+    printed = subprocess.run(command, cwd=kit, env=environment, capture_output=True, check=True, encoding="ascii")
+    assert "Exception: \\ud800 bad" in printed.stdout
+    assert printed.stdout.endswith(" of 100\n")
+
+
 def read_mutants() -> list[Any]:
     names: dict[str, Any] = {"__name__": "mutants"}
     exec((KIT / "mutants.py").read_text("utf-8"), names)

@@ -21,6 +21,7 @@ from elman.cli import (
     Quiet,
     check_not_input,
     join_descriptions,
+    parse_nonempty_path,
     parse_not_empty,
     print_results,
 )
@@ -34,9 +35,9 @@ SUFFIX = ".elm"
 
 File = Annotated[
     str | Path,  # as `elman.cli.parameters.Corpus`
-    Parameter(allow_leading_hyphen=True, converter=lambda _, tokens: tokens[0].value),
+    Parameter(allow_leading_hyphen=True, converter=parse_not_empty),
 ]
-Model = Annotated[Path | None, Parameter(name=["--model", "-m"])]
+Model = Annotated[Path | None, Parameter(name=["--model", "-m"], converter=parse_nonempty_path)]
 OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True, converter=parse_not_empty)]
 
 GROUP = "Use"

@@ -30,7 +30,7 @@ from elman.apps.course.layout import LAYOUTS
 from elman.engine import Indices
 from elman.errors import ElmanError, quote, report_system_errors
 from elman.network import LossAndGradients, Parameters, State
-from elman.storage import require_regular_file
+from elman.storage import require_regular_file, write_output
 from elman.text import Corpus
 
 _CHECKS = (
@@ -84,6 +84,10 @@ class Grade:
         rows = [(task.name, task.points, task.of, "\n".join(task.findings)) for task in self.tasks]
         tests = [dict(zip(("name", "score", "max_score", "output"), row, strict=True)) for row in rows]
         return {"score": self.as_dict()["points"], "tests": tests}
+
+    def write_gradescope(self, path: str | os.PathLike[str]) -> None:
+        """Write `as_gradescope` to a file, atomically."""
+        write_output(Path(path), json.dumps(self.as_gradescope()).encode())
 
 
 def grade(

@@ -9,11 +9,9 @@ import hashlib
 import json
 import os
 import sys
-from pathlib import Path
 
 from elman.apps.course import grade
 from elman.errors import ElmanError
-from elman.storage import write_output
 
 POINTS = {
     "initialize": 5,
@@ -37,6 +35,7 @@ def main():
     parser.add_argument("--json", action="store_true", help="print the grade as JSON")
     parser.add_argument("--gradescope", metavar="PATH", help="also write Gradescope's results.json")
     options = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")  # an exception's text may contain any character
     if "GRADE_SECRET" not in os.environ:
         print("warning: GRADE_SECRET is not set, so the seeds are known", file=sys.stderr)
     digest = hashlib.sha256(os.environ.get("GRADE_SECRET", "").encode()).digest()
@@ -44,7 +43,7 @@ def main():
     points = POINTS if options.cell == "rnn" else SECOND_POINTS
     result = grade(options.submission, points, seeds, layout=options.layout, cell=options.cell)
     if options.gradescope:
-        write_output(Path(options.gradescope), json.dumps(result.as_gradescope()).encode())
+        result.write_gradescope(options.gradescope)
     if options.json:
         print(json.dumps(result.as_dict()))
         return
