@@ -177,4 +177,4 @@ def test_only_a_training_with_a_prior_compiles_kernels_that_read_it(
     config = replace(make_config("quick"), ngram_order=order, validation=0.0)
     compile_ahead(TrainingData(config, Corpus.from_text("the cat sat on the mat. " * 400)), create_optimizer(config))
     assert ({*reading_kernels(config.dtype)} <= {*started}) == (order > 0)
-    assert len(started) > 10
+    assert started

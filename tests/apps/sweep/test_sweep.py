@@ -65,6 +65,12 @@ def test_poor_trials_are_pruned_and_saved(swept: SweepResult) -> None:
         assert trial.validation_loss in [row.validation_loss for row in metrics if 75 <= row.update < 300]
 
 
+def test_a_trial_is_not_pruned_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optuna.pruners.SuccessiveHalvingPruner.prune", lambda _, study, trial: trial.last_step == 100)
+    result = small_sweep(tmp_path, 1, pruner="halving", max_updates=50)
+    assert [(trial.state, trial.updates) for trial in result.trials] == [("complete", 50)]
+
+
 def test_the_directory_of_a_sweep(swept: SweepResult) -> None:
     """The report needs no network, the processes log nothing, and the dashboard compares the runs."""
     page = (swept.directory / "report.html").read_text("utf-8")

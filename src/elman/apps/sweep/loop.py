@@ -143,7 +143,8 @@ class Objective:
                     ended = message
                 elif message and not is_pruned:
                     trial.report(message["loss"], message["percent"])
-                    if is_pruned := trial.should_prune():
+                    # A trial that ends with this validation is complete, however poor it is.
+                    if is_pruned := message["percent"] < 100 and trial.should_prune():
                         close_input(process)
         self.processes.discard(process)
         return ended | {"state": "pruned"} if is_pruned and ended["state"] in ("stopped", "complete") else ended
