@@ -53,6 +53,14 @@ def check_readme(root: Path) -> Iterator[str]:
             yield f"README.md: {image} needs an alternative text"
 
 
+def check_length(root: Path) -> Iterator[str]:
+    """The pages, without the generated reference of the commands, are short enough to be kept true."""
+    pages = dict(read_pages(root, "docs/*.md", "docs/*/*.md"))
+    pages.pop("docs/reference/commands.md", None)
+    if (words := sum(len(text.split()) for text in pages.values())) > 22_000:
+        yield f"docs: {words:,} words; at most 22,000"
+
+
 def check_sampling_options(root: Path) -> Iterator[str]:
     """The page on sampling describes every sampling option; the generated pages have the options of all commands."""
     page = "docs/how_to/generate_text.md"
@@ -130,7 +138,8 @@ def check_docker(root: Path) -> Iterator[str]:
 
 
 RULES: list[Callable[[Path], Iterator[str]]] = [
-    check_links, check_readme, check_sampling_options, check_notebooks, check_versions, check_pythons, check_docker,
+    check_links, check_readme, check_length, check_sampling_options, check_notebooks, check_versions, check_pythons,
+    check_docker,
 ]  # fmt: skip
 
 if __name__ == "__main__":

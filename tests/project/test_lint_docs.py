@@ -57,6 +57,7 @@ def test_a_project_without_faults(tmp_path: Path) -> None:
         ("examples/one.ipynb", "page.md", "none.md", "examples/one.ipynb: links to ../docs/none.md, which"),
         ("README.md", "docs", "word " * 650 + "docs", "README.md: 657 words; at most 650"),
         ("README.md", "The loss of three networks", "Loss", "README.md: a.png needs an alternative text"),
+        ("docs/page.md", "fast", "fast " * 22_000, "docs: 22,0"),
         ("docs/how_to/generate_text.md", "--min-p", "", "docs/how_to/generate_text.md: --min-p is not described"),
         ("examples/one.ipynb", '"execution_count": 1', '"execution_count": 2', "examples/one.ipynb: not executed once"),
         ("examples/one.ipynb", "display_data", "error", "examples/one.ipynb: has an error or a warning"),
