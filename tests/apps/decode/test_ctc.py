@@ -77,7 +77,7 @@ def log_p_lm(lm: Model | None, text: str, ended: bool) -> float:
 
 @pytest.mark.parametrize("sharpness", [1.0, 100.0])
 def test_scores_are_sums_over_all_paths(lm: Model | None, sharpness: float) -> None:
-    """Also those of texts that are hundreds of nats less likely than the best one."""
+    """Also if a text is hundreds of nats less likely than the best one."""
     frames, acoustic = draw_frames(5, 0, sharpness), defaultdict[str, float](lambda: -math.inf)
     for path in product(range(len(SYMBOLS)), repeat=len(frames)):
         text = "".join(TEXTS[k] for k, _ in groupby(path))

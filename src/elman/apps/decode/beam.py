@@ -25,7 +25,7 @@ IMPOSSIBLE = -1e300
 TINY = 1e-60
 """Smaller fractions of the most likely prefix's probability become 0: numbers below 1e-308 are slow."""
 LEAST_LOG = -90.0
-"""Below this logarithm, which is 48 nats above that of `TINY`, a sum without these fractions may be inexact."""
+"""Below this logarithm, which is 48 nats above log `TINY`, a sum without these fractions may be inexact."""
 
 PARENT, LABEL, CHILD, SIBLING, IS_KEPT, SLOT, UNREAD, HOTWORD = range(8)
 """Columns of `Prefixes.links`: the prefix without its last symbol, and this symbol; the latest child; the previous
