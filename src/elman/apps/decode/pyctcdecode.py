@@ -107,14 +107,14 @@ class BeamSearchDecoderCTC:
     @checks_types
     def save_to_dir(self, filepath: str | os.PathLike[str]) -> None:
         """Write the decoder, with an `elman.Model`, into an existing folder."""
-        contents = json.dumps({"labels": self.labels, "alpha": self.alpha, "beta": self.beta})
-        files: dict[Path, Any] = {Path(filepath) / ALPHABET: contents.encode()}
-        model = Path(filepath) / MODEL
+        name = None if self.model is None else MODEL
+        contents = {"labels": self.labels, "alpha": self.alpha, "beta": self.beta, "model": name}
+        files: dict[Path, Any] = {Path(filepath) / ALPHABET: json.dumps(contents).encode()}
         if self.model is not None:
             if not isinstance(self.model, Model):
                 raise ElmanError(f"save_to_dir requires an elman.Model (got {type(self.model).__name__})")
-            files[model] = self.model.snapshot().serialize()
-        replace_files(files, remove=[model] if self.model is None else [], place="folder")
+            files[Path(filepath) / MODEL] = self.model.snapshot().serialize()
+        replace_files(files, place="folder")
 
     @classmethod
     @checks_types
@@ -122,10 +122,10 @@ class BeamSearchDecoderCTC:
         """Return the decoder that `save_to_dir` wrote."""
         try:
             contents = json.loads((Path(filepath) / ALPHABET).read_text("utf-8"))
-            labels, alpha, beta = (contents.pop(name) for name in ("labels", "alpha", "beta"))
-            if contents:
-                raise ValueError(f"unknown keys {quote([*contents])}")
-            return cls(labels, filepath if (Path(filepath) / MODEL).exists() else None, alpha=alpha, beta=beta)
+            labels, alpha, beta, model = (contents.pop(name) for name in ("labels", "alpha", "beta", "model"))
+            if contents or model not in (None, MODEL):  # a model elsewhere is not loaded
+                raise ValueError(f"unknown entries {quote(contents | {'model': model})}")
+            return cls(labels, model and Path(filepath) / MODEL, alpha=alpha, beta=beta)
         except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
             raise ElmanError(f"{quote(filepath)} does not contain what save_to_dir writes ({error})") from None
 
