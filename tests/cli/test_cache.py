@@ -57,6 +57,8 @@ def test_kernels_are_compiled_ahead(command: Command, monkeypatch: pytest.Monkey
     monkeypatch.setattr("elman.cli.commands.cache.KERNELS", kernels)
     assert command("cache", "--warm").out.startswith("kernels: ")
     assert (trained, len(compressed)) == (["reference", "quick", "minute"], 1)
+    monkeypatch.setattr("elman.cli.commands.cache._size", lambda path: 0)  # as if the folder could not be written
+    assert command("cache", "--warm").code == 1
     assert "cannot combine --warm with --clear" in command("cache", "--warm", "--clear").err
 
 

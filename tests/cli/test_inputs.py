@@ -58,6 +58,32 @@ def test_a_directory_of_its_name_is_a_run(command: Command) -> None:
     assert command("sample", "--length", 5, "-q").code == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            "sample",
+            "score",
+            "eval builtin",
+            "explain",
+            "train",
+            "gradcheck",
+            "serve",
+            "view",
+            "runs",
+            "runs rm",
+            "plot",
+        ),
+        *("course", "compress", "decompress", "export", "runs diff runs", "compress notes.txt -m", "train x --like"),
+        *("train x -o", "sample --prompt-file", "explain builtin -o", "sweep x --space", "decode builtin x --symbols"),
+        *("--config", "train x --init-from", "import"),
+    ],
+)
+@pytest.mark.parametrize("path", ["", " "])
+def test_an_empty_path_is_not_the_current_directory(arguments: str, path: str, command: Command) -> None:
+    assert_refused(command(*arguments.split(), path), f" must not be empty (got {path!r})")
+
+
 def test_the_text_of_a_command_that_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
     piped = "text"
     monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda: piped)

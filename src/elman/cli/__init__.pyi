@@ -28,7 +28,6 @@ from elman.cli.parameters import check_not_input as check_not_input
 from elman.cli.parameters import choose_corpus as choose_corpus
 from elman.cli.parameters import create_options as create_options
 from elman.cli.parameters import join_descriptions as join_descriptions
-from elman.cli.parameters import parse_nonempty_path as parse_nonempty_path
 from elman.cli.parameters import parse_not_empty as parse_not_empty
 from elman.cli.parameters import passed_options as passed_options
 from elman.cli.parameters import read_runs as read_runs

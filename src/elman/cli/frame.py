@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import (
     App,
+    Argument,
     ArgumentCollection,
     CoercionError,
     CycloptsError,
@@ -38,7 +39,7 @@ from cyclopts.config import Dict, Env
 from elman._version import __version__
 from elman.cli import parameters
 from elman.cli.commands import BAD_INPUT, INTERRUPTED, STARTED
-from elman.cli.parameters import join_descriptions, parse_nonempty_path
+from elman.cli.parameters import flatten_hint, join_descriptions
 from elman.errors import ElmanError, command_line, join_alternatives, quote, shorten
 from elman.machine import HANGUP, postpone_signal
 from elman.options import suggest_option
@@ -85,6 +86,7 @@ def create_app(describe: bool = False) -> App:
         group=OTHER,
         help="Install shell completion of commands and options, and load it in the startup file of the shell.",
     )
+    app.meta.config = [_reject_empty_paths]
     app.meta.default(_launch)
     return app
 
@@ -114,7 +116,7 @@ def _add_installed(tokens: Sequence[str]) -> None:
 @join_descriptions
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config: Annotated[Path | None, Parameter(group=OTHER, converter=parse_nonempty_path)] = None,
+    config: Annotated[Path | None, Parameter(group=OTHER)] = None,
 ) -> int:
     """Run a command with the options that a file and the environment set.
 
@@ -130,7 +132,7 @@ def _launch(
         options = _add_positional_arguments(tables.get(" ".join(commands), {}), str(config), arguments)
         Dict(dict.fromkeys(commands, options), source=str(config))(app, commands, arguments)
 
-    app.config = [_warn_of_unknown_variables, Env(ENVIRONMENT, show=False), add_from_file]
+    app.config = [_warn_of_unknown_variables, Env(ENVIRONMENT, show=False), add_from_file, _reject_empty_paths]
     return _call(tokens, app)
 
 
@@ -173,6 +175,14 @@ def _warn_of_unknown_variables(app: App, commands: tuple[str, ...], arguments: A
             near = suggest_option(name, names)
             hint = f"did you mean {prefix}{near.upper()}?" if near else "see --help"
             print(f"warning: {shorten(variable)} is ignored: {commands[0]} has no such option; {hint}", file=sys.stderr)
+
+
+def _reject_empty_paths(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Reject empty paths: ``Path("")`` is the current directory."""
+    for argument in arguments:
+        empty = [token for token in argument.tokens if not token.value.strip()]
+        if empty and Path in flatten_hint(argument.hint):
+            raise ElmanError(f"{_name_option(empty[0], argument)} must not be empty (got {quote(empty[0].value)})")
 
 
 def _show_help(*command: str) -> int:
@@ -315,12 +325,12 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
             kind = "option" if argument.name.startswith("-") else "argument"
             described = (error.app or app).assemble_argument_collection(parse_docstring=True)[argument.name]
             return f"missing required {kind} {argument.name} ({_summarize(described.parameter.help or '')})"
-        case CoercionError(token=token, target_type=hint) if token is not None and hint is not None:
+        case CoercionError(token=token, target_type=hint, argument=argument) if token is not None and hint is not None:
             problem, remedy = error.msg or f"must be {_describe_type(hint)}", ""
             if get_origin(hint) is Literal:
                 choices = get_args(hint)
                 problem, remedy = f"must be one of {', '.join(choices)}", suggest(token.value, choices, "")
-            return f"{_name_option(token)} {problem} (got {quote(token.value)}){remedy and '; ' + remedy}"
+            return f"{_name_option(token, argument)} {problem} (got {quote(token.value)}){remedy and '; ' + remedy}"
     return shorten(error)
 
 
@@ -336,8 +346,10 @@ def suggest(name: str, names: Iterable[str], otherwise: str = "see --help") -> s
     return f"did you mean {by_word[near]}?" if near else otherwise
 
 
-def _name_option(token: Token) -> str:
-    """Return the name of a token's option and, if the token is from a file, the file."""
+def _name_option(token: Token, argument: Argument | None = None) -> str:
+    """Return the name of a token's option and, if the token is from a file, the file; or that of an argument."""
+    if token.keyword is None and argument is not None:
+        return argument.name
     return shorten(_name_keyword(token)) + (f" in {quote(token.source)}" if _is_from_file(token) else "")
 
 

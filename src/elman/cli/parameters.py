@@ -60,20 +60,21 @@ def parse_port(hint: Any, tokens: Sequence[Token]) -> int:
 
 def parse_choice(hint: Any, tokens: Sequence[Token]) -> str:
     """Parse one of the choices of a `Literal`, in upper or lower case."""
-    choices = [choice for choice in _flatten(hint) if isinstance(choice, str)]
+    choices = [choice for choice in flatten_hint(hint) if isinstance(choice, str)]
     by_lower = {choice.lower(): choice for choice in choices}
     if (name := tokens[0].value.lower()) not in by_lower:
         raise CoercionError(token=tokens[0], target_type=Literal[tuple(choices)])  # type: ignore[arg-type]
     return by_lower[name]
 
 
-def _flatten(hint: Any) -> list[Any]:
-    return [hint] if not get_args(hint) else [each for argument in get_args(hint) for each in _flatten(argument)]
+def flatten_hint(hint: Any) -> list[Any]:
+    """Return the types and choices in a type hint."""
+    return [hint] if not get_args(hint) else [each for argument in get_args(hint) for each in flatten_hint(argument)]
 
 
 def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
     """Parse a corpus; - is standard input, and any other name that begins with a hyphen must be an existing file."""
-    text = tokens[0].value
+    text = parse_not_empty(hint, tokens)
     if text.startswith("-") and text != "-" and not os.path.lexists(text):
         raise UnknownOptionError(token=tokens[0], argument_collection=ArgumentCollection())  # type: ignore[no-untyped-call]
     return text
@@ -93,11 +94,6 @@ def parse_not_empty(hint: Any, tokens: Sequence[Token]) -> str:
     return tokens[0].value
 
 
-def parse_nonempty_path(hint: Any, tokens: Sequence[Token]) -> Path:
-    """Parse a path; an empty one would be the current directory."""
-    return Path(parse_not_empty(hint, tokens))
-
-
 Integer = Annotated[int, Parameter(converter=parse_integer)]
 OptionalInteger = Annotated[int | None, Parameter(converter=parse_integer)]
 Port = Annotated[int, Parameter(converter=parse_port)]
@@ -108,7 +104,7 @@ Names = Annotated[
     list[str] | None, Parameter(converter=lambda _, tokens: [token.value.lower() for token in tokens], negative="")
 ]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-Out = Annotated[Path, Parameter(name=["--out", "-o"], converter=parse_nonempty_path)]
+Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 
 CORPUS_HELP = (
     "Text file (also gzip, bzip2, xz, zstd), directory, quoted glob pattern, - for standard input, or built-in text:"
@@ -122,7 +118,7 @@ Corpus = Annotated[TextFile, Parameter(help=CORPUS_HELP)]
 Corpora = Annotated[Corpus, Parameter(help=f"{CORPUS_HELP} Several are joined.")]
 """The type of each of several texts, ``*corpus: Corpora``."""
 RUN_HELP = "Run directory, checkpoint file, or hf://OWNER/NAME on the Hugging Face Hub."
-Run = Annotated[Path, Parameter(help=RUN_HELP, converter=parse_nonempty_path)]
+Run = Annotated[Path, Parameter(help=RUN_HELP)]
 BY_DEFAULT_BUILTIN = "By default builtin, the built-in model."
 OptionalRun = Annotated[
     str | Path | None,  # a string, like a Corpus: a Path would turn ./shakespeare into the name of a built-in text

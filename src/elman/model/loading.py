@@ -134,6 +134,8 @@ def read_model(path: str | os.PathLike[str]) -> Snapshot:
         if "hf" not in DOWNLOADS:
             raise ElmanError(f"cannot load {quote(name)}: elman.formats.hub is not installed")
         return load_network(DOWNLOADS["hf"](name))
+    if path == "":
+        raise ElmanError("the path of the model is empty")  # Path("") is the current directory
     path = Path(path)
     if is_builtin(path):
         with unpack_builtin(MODELS[-1]) as unpacked:

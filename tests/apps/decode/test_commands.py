@@ -118,6 +118,13 @@ def test_hostile_arrays(name: str, kind: str, command: Command) -> None:
     assert_refused(command("decode", "none", name, "--symbols", "symbols.txt"), words)
 
 
+def test_a_file_may_not_expand_to_any_size(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.apps.decode.commands.MAX_ARRAYS", 10_000)
+    np.savez_compressed("bomb.npz", np.zeros((1000, 3)))
+    words = "the arrays in 'bomb.npz' have more than 10,000 bytes (got 24,128): split it"
+    assert_refused(command("decode", "none", "bomb.npz", "--symbols", "symbols.txt"), words)
+
+
 def test_symbols_too_deep_for_json_and_a_pipe_of_arrays(command: Command) -> None:
     Path("deep.json").write_text("[" * 100_000)
     assert_refused(command("decode", "none", "lines.npz", "--symbols", "deep.json"), "cannot read 'deep.json'")

@@ -94,6 +94,10 @@ def test_a_model_and_its_state_and_weights(tmp_path: Path) -> None:
         assert other.decode_beams(logits(2), beam_width=20)[0][4] == pytest.approx(expected.score, rel=1e-4)
     decoder.reset_params(beta=8.0)
     assert (decoder.alpha, decoder.beta) == (0.8, 8.0)
+    build_ctcdecoder(LABELS, "builtin").save_to_dir(tmp_path / "run")
+    (tmp_path / "run/model.safetensors").rename(tmp_path / "model.safetensors")  # as after a kill between the renames
+    with pytest.raises(elman.ElmanError, match=r"\(model.safetensors and alphabet.json belong to different dec"):
+        decoder.load_from_dir(tmp_path)
     build_ctcdecoder(LABELS).save_to_dir(tmp_path)
     assert decoder.load_from_dir(tmp_path).model is None  # no part of the decoder that was there
     assert (tmp_path / "model.safetensors").exists()  # it may be another program's

@@ -67,6 +67,17 @@ class Stopper(TrainingCallback):
         return self.updates <= 0 or self.checks <= 0
 
 
+@pytest.mark.usefixtures("_one_experiment")
+def test_no_other_run_begins_in_a_report_during_its_gradient_check(corpus: Corpus, tmp_path: Path) -> None:
+    class Other(Stopper):
+        def on_gradient_check(self, points: int, hidden_size: int, seq_length: int, done: float) -> None:
+            super().on_gradient_check(points, hidden_size, seq_length, done)
+            with pytest.raises(ElmanError, match="run' is locked, another process is writing to it"):
+                train(corpus, out=tmp_path / "report/run", max_updates=1, **SMALL)
+
+    assert report(corpus, out=tmp_path / "report", epochs=1, long_epochs=1, callback=Other(updates=5), **SMALL) is None
+
+
 def without_times(results: dict[str, Any]) -> dict[str, Any]:
     copy: dict[str, Any] = json.loads(json.dumps(results))
     del copy["times"]
@@ -205,7 +216,7 @@ def test_a_report_stopped_in_gradcheck_resumes(corpus: Corpus, tmp_path: Path, m
     monkeypatch.setattr(pipeline, "REPORTED", [(5, 5, 5, {}), (6, 4, 3, {}), (7, 3, 2, {})])
     options = SMALL | {"out": tmp_path, "epochs": 1, "long_epochs": 1}
     assert report(corpus, callback=Stopper(checks=1), **options) is None
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
     callback = Stopper()
     results = report(corpus, resume=True, callback=callback, **options)
     assert callback.seen == ["6 4 3", "7 3 2", "5 5 5", "6 4 3", "7 3 2", "preparing"]

@@ -21,7 +21,6 @@ from elman.cli import (
     Quiet,
     check_not_input,
     join_descriptions,
-    parse_nonempty_path,
     parse_not_empty,
     print_results,
 )
@@ -37,7 +36,7 @@ File = Annotated[
     str | Path,  # as `elman.cli.parameters.Corpus`
     Parameter(allow_leading_hyphen=True, converter=parse_not_empty),
 ]
-Model = Annotated[Path | None, Parameter(name=["--model", "-m"], converter=parse_nonempty_path)]
+Model = Annotated[Path | None, Parameter(name=["--model", "-m"])]
 OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True, converter=parse_not_empty)]
 
 GROUP = "Use"

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from elman.cli import Flag, Json, parse_nonempty_path, print_results
+from elman.cli import Flag, Json, print_results
 
 GROUP = "Study"
 
 
-def course(
-    folder: Annotated[Path, Parameter(converter=parse_nonempty_path)], *, student: Flag = False, as_json: Json = False
-) -> int:
+def course(folder: Path, *, student: Flag = False, as_json: Json = False) -> int:
     """Write an assignment on recurrent networks into a folder: the handout, the solution, and the grader.
 
     Parameters

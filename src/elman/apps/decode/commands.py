@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 GROUP = "Use"
 NO_MODEL = "none"
+MAX_ARRAYS = 4 << 30  # bytes of the arrays in a file .npz, which is compressed and may be a thousandth as large
 LINES_PER_CALL = 64
 """Lines that are decoded before their texts are printed."""
 
@@ -134,16 +135,23 @@ def _read_lines(paths: Sequence[Path]) -> Iterator[tuple[str, NDArray[Any]]]:
             require_regular_file(file)
             try:  # It refuses pickled objects, and a header that declares more than the file contains.
                 loaded = np.load(file, mmap_mode="r")
+                if not isinstance(loaded, np.ndarray):
+                    _check_size(file, sum(entry.file_size for entry in loaded.zip.infolist()))
                 arrays = (
                     {"": loaded} if isinstance(loaded, np.ndarray) else {f":{name}": loaded[name] for name in loaded}
                 )
                 batches = {name: _split_batch(array) for name, array in arrays.items()}
-            except OSError:
+            except (OSError, ElmanError):
                 raise
             except Exception:  # NumPy and zipfile raise exceptions of a dozen types
                 raise ElmanError(f"{quote(file)} is not an array of NumPy: pass a file .npy or .npz") from None
         for name, batch in batches.items():
             yield from ((f"{file}{name}{n}", line) for n, line in batch.items())
+
+
+def _check_size(file: Path, size: int) -> None:
+    if size > MAX_ARRAYS:
+        raise ElmanError(f"the arrays in {quote(file)} have more than {MAX_ARRAYS:,} bytes (got {size:,}): split it")
 
 
 def _split_batch(array: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -20,6 +20,7 @@ from elman.apps.decode.language_model import LmState, check_is_language_model
 from elman.errors import ElmanError, check_number, checks_types, list_strings, quote
 from elman.formats import import_
 from elman.model import Model, load
+from elman.model.loading import fingerprint
 from elman.storage import replace_files
 
 ALPHABET, MODEL = "alphabet.json", "model.safetensors"
@@ -107,13 +108,13 @@ class BeamSearchDecoderCTC:
     @checks_types
     def save_to_dir(self, filepath: str | os.PathLike[str]) -> None:
         """Write the decoder, with an `elman.Model`, into an existing folder."""
-        name = None if self.model is None else MODEL
-        contents = {"labels": self.labels, "alpha": self.alpha, "beta": self.beta, "model": name}
-        files: dict[Path, Any] = {Path(filepath) / ALPHABET: json.dumps(contents).encode()}
+        files: dict[Path, Any] = {}
         if self.model is not None:
             if not isinstance(self.model, Model):
                 raise ElmanError(f"save_to_dir requires an elman.Model (got {type(self.model).__name__})")
             files[Path(filepath) / MODEL] = self.model.snapshot().serialize()
+        contents = {"labels": self.labels, "alpha": self.alpha, "beta": self.beta, "model": _identify(self.model)}
+        files[Path(filepath) / ALPHABET] = json.dumps(contents).encode()
         replace_files(files, place="folder")
 
     @classmethod
@@ -123,14 +124,21 @@ class BeamSearchDecoderCTC:
         try:
             contents = json.loads((Path(filepath) / ALPHABET).read_text("utf-8"))
             labels, alpha, beta, model = (contents.pop(name) for name in ("labels", "alpha", "beta", "model"))
-            if contents or model not in (None, MODEL):  # a model elsewhere is not loaded
-                raise ValueError(f"unknown entries {quote(contents | {'model': model})}")
-            return cls(labels, model and Path(filepath) / MODEL, alpha=alpha, beta=beta)
-        except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
+            if contents:
+                raise ValueError(f"unknown entries {quote(contents)}")
+            decoder = cls(labels, model and Path(filepath) / MODEL, alpha=alpha, beta=beta)
+            if _identify(decoder.model) != model:  # an interrupted save_to_dir leaves files of two decoders
+                raise ValueError(f"{MODEL} and {ALPHABET} belong to different decoders")
+            return decoder
+        except (AttributeError, ElmanError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
             raise ElmanError(f"{quote(filepath)} does not contain what save_to_dir writes ({error})") from None
 
 
 build_ctcdecoder = BeamSearchDecoderCTC
+
+
+def _identify(model: Model | None) -> str | None:
+    return None if model is None else fingerprint(model).hex()
 
 
 def _check_nats(name: str, value: float) -> float:

@@ -162,8 +162,10 @@ class _ReportBuilder:
             self.open(source, resume)
             self.callback.on_notice(describe_text(self.corpus))
             self.lock.acquire()
-            steps = (self.check_gradients, self.train_short, self.train_other_seeds, self.train_long)
-            finished = all(step() for step in steps)
+            with DirectoryLock(self.directory.path) as run_lock:  # until training acquires it
+                run_lock.acquire()
+                checked = self.check_gradients()
+            finished = checked and all(step() for step in (self.train_short, self.train_other_seeds, self.train_long))
             self.save_progress()
             return self.write() if finished else None
 

@@ -37,16 +37,17 @@ def cache(*, warm: Flag = False, clear: Flag = False, as_json: Json = False) -> 
     kernels = [*kernels_folder.glob(f"kernels-{'[0-9a-f]' * 16}")]
     texts = [path for path in [folder / SHAKESPEARE_FILE] if path.is_file()]
     kernels_bytes, texts_bytes = (sum(map(_size, paths)) for paths in (kernels, texts))
+    code = int(warm and not kernels_bytes)  # a warning named the reason
     for path in kernels + texts if clear else []:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if as_json:
         folders = {"folder": str(folder), "kernels_folder": str(kernels_folder)}
         print(json.dumps(folders | {"kernels_bytes": kernels_bytes, "texts_bytes": texts_bytes, "cleared": clear}))
-        return 0
+        return code
     print(f"kernels: {kernels_bytes / 1e6:.1f} MB in {kernels_folder}\ntexts: {texts_bytes / 1e6:.1f} MB in {folder}")
     if clear:
         print(f"removed {(kernels_bytes + texts_bytes) / 1e6:.1f} MB")
-    return 0
+    return code
 
 
 def _compile_kernels() -> None:
