@@ -9,6 +9,7 @@ literally.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
@@ -16,6 +17,7 @@ from inspect import signature
 from itertools import chain
 from math import isfinite
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -211,7 +213,9 @@ def check_type(name: str, value: Any, annotation: str) -> None:
 
 
 def list_items(name: str, values: Any, kind: type = object, expected: str = "strings") -> list[Any]:
-    """Return the items of an iterable that was passed; all must be of one kind."""
+    """Return the items of an iterable that was passed; all must be of one kind, and a set has no order."""
+    if isinstance(values, set | frozenset):
+        raise ElmanError(f"{option[name]} must be in an order (got a set): pass a list")
     with suppress(TypeError, ValueError):  # not an iterable, or a closed file
         found = [*values]
         if all(isinstance(each, kind) for each in found):
@@ -235,6 +239,11 @@ def checks_types(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return check
+
+
+def join_command(*words: object) -> str:
+    """Return a command for a shell; a path that begins like an option gets a directory."""
+    return shlex.join(f"./{word}" if isinstance(word, Path) and str(word)[0] == "-" else str(word) for word in words)
 
 
 def join_alternatives(names: Sequence[str]) -> str:

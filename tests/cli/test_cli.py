@@ -122,6 +122,8 @@ def test_train_ends_with_figures_and_advice(folder: Path, command: Command) -> N
     assert advice == "Train longer: there are too few updates to see a trend."
     assert longer == "to train longer: elman train --out 'my run' --resume --max-updates 40"
     assert more == "to generate more: elman sample 'my run'"
+    for suggested in command("train", "novel.txt", "--out=-dash", *shown, "--max-updates", 20).out.splitlines()[-2:]:
+        assert command(*shlex.split(suggested.partition(": elman ")[2]), "-q").code == 0
     code, out, err = command(*shlex.split(longer.partition(": elman ")[2]), "-q")
     assert (code, RunDirectory(Path("my run")).load().state.update) == (0, 40)
     assert re.fullmatch(r"my run: train loss \d\.\d{3} nats/char, updates 40 \(2\.67 epochs\), time \d\.\d s\n", out)

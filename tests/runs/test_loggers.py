@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 import elman
@@ -124,18 +123,23 @@ def test_records_that_no_checkpoint_covers_are_dropped(corpus: Corpus, tmp_path:
     assert_same(run, train(corpus, **OPTIONS))
 
 
-def test_logs_have_nothing_of_a_killed_run(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, other = tmp_path / "out", tmp_path / "other"
-    monkeypatch.setattr("elman.training.checkpoints.CHECKPOINT_UPDATES", 9)
-    monkeypatch.setattr("elman.training.checkpoints.CHECKPOINT_SHARE", np.inf)
-    with pytest.raises(KeyboardInterrupt):
-        train(corpus, **OPTIONS, out=other, log=LOGS, callback=Killed(31))
-    assert_logged(other)
-    out.mkdir()
-    (other / TENSORBOARD).rename(out / TENSORBOARD)
-    (other / JSONL).rename(out / JSONL)
-    train(corpus, **OPTIONS | {"epochs": 1}, out=out, log=LOGS)
-    assert_logged(out)
+@pytest.mark.parametrize(
+    "name", ["metrics.csv", "samples.jsonl", "run.json", "smooth_loss.png", "metrics.jsonl", "tensorboard"]
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_that_may_be_another_programs_are_not_replaced(
+    name: str, overwrite: bool, corpus: Corpus, tmp_path: Path
+) -> None:
+    (tmp_path / name).mkdir() if name == TENSORBOARD else (tmp_path / name).write_text("another's")
+    with pytest.raises(elman.ElmanError, match=f"{name}' already exists; move it, or choose another out$"):
+        train(corpus, **EXACT, out=tmp_path, log=LOGS, overwrite=overwrite)
+    assert {path.name for path in tmp_path.iterdir()} <= {name, ".lock"}
+    (tmp_path / name).rmdir() if name == TENSORBOARD else (tmp_path / name).unlink()
+    train(corpus, **EXACT, out=tmp_path)
+    (tmp_path / JSONL).write_text("another's")
+    with pytest.raises(elman.ElmanError, match="metrics.jsonl' already exists"):
+        train(corpus, **EXACT | {"max_updates": 50}, out=tmp_path, log=LOGS, resume=True)
+    assert (tmp_path / JSONL).read_text() == "another's"
 
 
 def test_samples_of_any_characters_are_shown_as_they_are(tmp_path: Path) -> None:

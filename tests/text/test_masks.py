@@ -66,6 +66,7 @@ def test_all_masks_together(text: str, masked: str) -> None:
 def test_an_expression_of_ones_own_comes_first_and_has_its_own_groups() -> None:
     masker = Masker("numbers", r"(\w)\1\d+|job (?P<name>[a-z]+)")
     assert masker.mask_text("aa12 ab12 job x") == "Ⓡ abⓃ Ⓡ"
+    assert Masker("numbers", r"(?P<numbers>a\d)").mask_text("a1 12") == "Ⓡ Ⓝ"
     assert Masker(regex="x*").mask_text("axxb") == "aⓇb"  # what is empty stays so
     assert Masker("hex", r"(?i)user \w+").mask_text("USER ann 0xAB 0XAB") == "Ⓡ Ⓗ 0XAB"  # flags are of it alone
     assert Masker("hex", "(?i)(?x) user .  # a comment").mask_text("USER1 0XAB 0xAB") == "Ⓡ 0XAB Ⓗ"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import stat
 import sys
@@ -28,7 +27,7 @@ from rich.text import Text
 from elman.config import TEXT_SETTINGS, Config
 from elman.engine import COMPILING, watch_compilation
 from elman.engine.processes import current_process
-from elman.errors import flag, format_count, format_value
+from elman.errors import flag, format_count, format_value, join_command
 from elman.machine import HANGUP, postpone_signal
 from elman.runs.directory import CHECKPOINT
 from elman.storage import exists
@@ -205,11 +204,11 @@ def show_results(run: Run, out: Path, texts: Sequence[str | Path], *, quiet: boo
         again = ", pipe the text again to" if run.corpus.name == "-" else ""
         _OUT.print(f"to train longer{again}: {_longer_command(run, out, texts)}")
     more = ["--count", "20"] if run.config.lines else []
-    _OUT.print(f"to generate more: {shlex.join(['elman', 'sample', str(out), *more])}")
+    _OUT.print(f"to generate more: {join_command('elman', 'sample', out, *more)}")
 
 
 def _resume_command(out: Path, *more: str) -> str:
-    return shlex.join(["elman", "train", "--out", str(out), "--resume", *more])
+    return join_command("elman", "train", "--out", out, "--resume", *more)
 
 
 def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
@@ -220,8 +219,8 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
     passed = ((each, getattr(run.config, each)) for each in sorted(TEXT_SETTINGS))
     pairs = [(flag(each), setting) for each, setting in passed if setting != getattr(Config, each)]
     settings = [word for pair in pairs for word in pair if word is not True]
-    like = ["--out", f"{out}-longer", "--like", str(out)]
-    return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])
+    like = ["--out", Path(f"{out}-longer"), "--like", out]
+    return join_command("elman", "train", *map(str, texts), *like, *limit, *settings)
 
 
 def show_runs(rows: Sequence[dict[str, Any]]) -> None:

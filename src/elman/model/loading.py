@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import lzma
 import os
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -17,7 +16,7 @@ import numpy as np
 
 from elman.engine import get_engine
 from elman.engine_registry import inference_engine
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, join_command, quote
 from elman.model.model import Model
 from elman.network.bptt import begin_text
 from elman.ngram.model import ngram_tensors
@@ -145,7 +144,7 @@ def read_model(path: str | os.PathLike[str]) -> Snapshot:
     if not is_directory(path):
         if is_named_or_begins_like_tensors(path):
             return load_network(path)
-        command = shlex.join(["elman", "train", str(path), "-o", f"runs/{path.stem}"])
+        command = join_command("elman", "train", path, "-o", f"runs/{path.stem}")
         raise ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
     found = [path / name for name in (CHECKPOINT, BEST, HUB_WEIGHTS) if exists(path / name)]
     if found and found[0].name != CHECKPOINT:

@@ -21,3 +21,4 @@ from elman.runs.texts import describe_text as describe_text
 from elman.runs.texts import read_text as read_text
 from elman.runs.writer import DirectoryLock as DirectoryLock
 from elman.runs.writer import reject_links as reject_links
+from elman.runs.writer import require_free as require_free

@@ -7,7 +7,8 @@ Whenever a process is killed, the checkpoint is complete, and the records contai
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +110,13 @@ def reject_links(*directories: Path) -> None:
             raise ElmanError(f"{quote(directory)} is a link, which is not followed: {remedy}")
 
 
+def require_free(directory: Path, names: Iterable[str]) -> None:
+    """Raise ElmanError if there are files of these names, which may be another program's and would be replaced."""
+    for path in (directory / name for name in names):
+        if os.path.lexists(path):
+            raise ElmanError(f"{quote(path)} already exists; move it, or choose another {option.out}")
+
+
 def cannot_write(directory: Path, error: OSError) -> ElmanError:
     """Return the error of a write to a directory that failed with an error of the system."""
     reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
@@ -149,6 +157,10 @@ class RunWriter:
         else:
             others = f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or "
             self.files.require_unused(others)
+            names = [PLOT, *(logger.path.name for logger in self.loggers)]
+            if self.files.manifest_if_valid() is None:  # otherwise left by a process that was killed below
+                names.append(MANIFEST)
+            require_free(self.path, names)
         # The checkpoint is renamed last, once both files are written. Until then there is no run, or the complete run
         # that is replaced; from then on the new run can be resumed, which rewinds the records.
         replace_files(

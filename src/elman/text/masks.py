@@ -69,7 +69,7 @@ REGEX_SYMBOL = "Ⓡ"  # replaces the matches of `mask_regex`
 _INLINE_FLAGS = re.compile(r"\A(?:\(\?[aimsux]+\))+")
 """The inline flags of a regular expression, which are allowed at its beginning only."""
 
-_SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.items()}
+_SYMBOLS: dict[str | None, str] = {f"_mask_{name}": mask.symbol for name, mask in MASKS.items()}
 
 _SECONDS = 15.0  # time limit per `_CHARS` characters; a usual expression needs milliseconds
 _CHARS = 1 << 18
@@ -124,7 +124,7 @@ class Masker:
         flags = "".join(sorted(set(regex.removesuffix(rest)) - set("(?)")))
         end = "\n" if "x" in flags else ""  # it ends a comment
         own = [f"(?{flags}:{rest}{end})"] if regex else []
-        return "|".join(own + [f"(?P<{name}>{mask.pattern})" for name, mask in self._masks.items()])
+        return "|".join(own + [f"(?P<_mask_{name}>{mask.pattern})" for name, mask in self._masks.items()])
 
     def mask_lines(self, lines: Sequence[str]) -> list[MaskedLine]:
         """Return lines with every match replaced by a symbol."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from elman.engine import TrainState, get_engine
 from elman.engine_registry import inference_engine
+from elman.errors import join_command
 from elman.model.generate import sample_chunks
 from elman.network.sampling import SamplingParams
 from elman.runs.directory import PLOT
@@ -150,7 +150,7 @@ def save_plot(run: Run, callback: TrainingCallback) -> None:
     if find_spec("matplotlib"):
         write_plot(run, run.directory.path / PLOT)
     else:
-        plot = shlex.join(["elman", "plot", str(run.directory.path)])
+        plot = join_command("elman", "plot", run.directory.path)
         callback.on_notice(f"no loss curve was drawn: pip install 'elman[plot]', then {plot}")
 
 

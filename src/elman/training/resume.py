@@ -16,8 +16,9 @@ from elman.ngram.model import NgramModel, ngram_tensors
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.directory import METRICS, SAMPLES, RunDirectory, RunManifest
 from elman.runs.history import Metrics, Sample
+from elman.runs.loggers import LOGGERS
 from elman.runs.texts import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
-from elman.runs.writer import RunWriter
+from elman.runs.writer import RunWriter, require_free
 from elman.training.initialization import count_training_text, create_optimizer, require_memory
 from elman.training.limits import describe_extension, describe_reached, was_ended_by
 from elman.training.loop import start_run
@@ -40,6 +41,8 @@ def resume_run(directory: RunWriter, source: Text | None, preset: str | None, op
     saved, manifest = files.load(), files.manifest_if_valid()
     saved = replace(saved, config=_find_validation(saved.config, manifest, options))
     recorded = preset or "" if manifest is None else manifest.preset
+    if manifest is not None:
+        require_free(directory.path, [LOGGERS[name].target for name in directory.log if name not in manifest.log])
     if preset and recorded and preset != recorded:
         given = f"(run: {recorded}, given: {preset})"
         raise ElmanError(f"cannot change {option.preset} on resume {given}; remove it or choose another {option.out}")

@@ -220,6 +220,7 @@ def test_thousands_of_unlikely_symbols_cost_little_time(lm: Model | None) -> Non
         ({"symbol_threshold": math.nan}, "greater than 0"),
         ({"beam_threshold": -1.0}, "greater than 0"),
         ({"symbols": {"a": 0, "": 1, "b": 2, "|": 3, "?": 5}}, "columns, 0 to 4, each once"),
+        ({"symbols": {"", "a", "b", "c", " "}}, "^symbols must be in an order .got a set.: pass a list$"),
         ({"hotwords": ["ac"]}, "consist of the symbols .got 'c'"),
         ({"hotwords": ["a"], "hotword_weight": math.inf}, "from -1,000,000 to"),
         ({"nbest": 0}, "at least 1"),

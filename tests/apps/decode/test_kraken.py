@@ -1,5 +1,6 @@
 """The decoder for kraken returns the records of its greedy decoder, or those of a more probable text."""
 
+import re
 from itertools import groupby
 from types import SimpleNamespace
 from typing import Any
@@ -50,3 +51,19 @@ def test_a_model_decides_what_is_unclear() -> None:
     ((first, (label, start, end, p), last),) = elman.kraken_decoder(CODEC, model, alpha=1.0)(line)
     assert (first[0], label, start, end, last[0]) == (4, 2, 2, 2, 3)
     assert p == pytest.approx(0.44)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("text",), "outputs must have the shape (lines, labels, frames) (got 'text')"),
+        (([1.0, 2.0],), "outputs must have the shape (lines, labels, frames) (got [1.0, 2.0])"),
+        ((np.zeros((1, 3, 2)), [2, 2]), "seq_lens must be the frames of each of 1 lines (got [2, 2])"),
+        ((np.zeros((1, 3, 2)), [-1]), "seq_lens must be the frames of each of 1 lines (got [-1])"),
+        ((np.zeros((1, 3, 2)), "a"), "seq_lens must be the frames of each of 1 lines (got 'a')"),
+        ((np.zeros((1, 3, 2)), 2), "seq_lens must be the frames of each of 1 lines (got 2)"),
+    ],
+)
+def test_wrong_arrays(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(elman.ElmanError, match=f"^{re.escape(message)}$"):
+        elman.kraken_decoder(SimpleNamespace(c2l={"h": [1], "i": [2]}))(*arguments)

@@ -67,6 +67,16 @@ class Stopper(TrainingCallback):
         return self.updates <= 0 or self.checks <= 0
 
 
+@pytest.mark.parametrize("name", ["smooth_loss.png", "complete_run.svg", "report.md", "report.html", "results.json"])
+def test_files_that_may_be_another_programs_are_not_replaced(name: str, corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("another's")
+    with pytest.raises(
+        ElmanError, match=rf"{name}' (already exists; move it, or|cannot be read as .* or) choose another"
+    ):
+        report(corpus, out=tmp_path, epochs=1, **SMALL)
+    assert (tmp_path / name).read_text() == "another's"
+
+
 @pytest.mark.usefixtures("_one_experiment")
 def test_no_other_run_begins_in_a_report_during_its_gradient_check(corpus: Corpus, tmp_path: Path) -> None:
     class Other(Stopper):

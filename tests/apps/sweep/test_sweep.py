@@ -251,6 +251,13 @@ def test_options_that_are_refused(command: Command, tmp_path: Path, options: str
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.parametrize("name", ["trials.csv", "report.html"])
+def test_the_results_of_another_program_are_not_replaced(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(ElmanError, match=f"{name}' already exists; move it, or choose another out$"):
+        small_sweep(tmp_path, 1, out=tmp_path)
+
+
 @pytest.mark.usefixtures("in_process")
 def test_the_best_trial_that_was_trained_further_is_kept(tmp_path: Path) -> None:
     out = small_sweep(tmp_path, 1).directory

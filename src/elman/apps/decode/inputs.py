@@ -102,7 +102,8 @@ class Hotwords(NamedTuple):
 
 def make_hotwords(texts: Sequence[str], hotwords: Iterable[str], weight: float) -> Hotwords:
     """Return the tables with which each word adds `weight`, and its beginning a part of `weight`."""
-    listed = list_strings("hotwords", [hotwords] if isinstance(hotwords, str) else hotwords)
+    hotwords = [hotwords] if isinstance(hotwords, str) else [*hotwords] if isinstance(hotwords, set) else hotwords
+    listed = list_strings("hotwords", hotwords)
     weight = _check_weight("hotword_weight", weight)
     words = sorted({word for each in listed for word in each.split()}, key=len)
     kinds = {character: 2 + k for k, character in enumerate(dict.fromkeys("".join(words)))}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.apps.decode.ctc import SearchOptions, decode_batch
 from elman.apps.decode.language_model import LanguageModel
@@ -37,9 +39,17 @@ def kraken_decoder(
     names = {labels[0]: characters for characters, labels in codec.c2l.items() if len(labels) == 1}
 
     def decode(outputs: Any, seq_lens: Any = None) -> list[list[Record]]:
-        p = np.asarray(outputs.cpu() if hasattr(outputs, "cpu") else outputs, np.float64)
-        p = p.reshape(-1, *p.shape[-2:])  # (lines, labels, frames)
-        lengths = [p.shape[2]] * len(p) if seq_lens is None else map(int, seq_lens)
+        p: NDArray[np.float64] = np.empty(0)
+        lengths = list[int]()
+        with suppress(TypeError, ValueError):
+            p = np.asarray(outputs.cpu() if hasattr(outputs, "cpu") else outputs, np.float64)
+        if p.ndim < 2:
+            raise ElmanError(f"outputs must have the shape (lines, labels, frames) (got {quote(outputs)})")
+        p = p.reshape(-1, *p.shape[-2:])
+        with suppress(TypeError, ValueError):
+            lengths = [p.shape[2]] * len(p) if seq_lens is None else [int(length) for length in seq_lens]
+        if len(lengths) != len(p) or any(length < 0 for length in lengths):
+            raise ElmanError(f"seq_lens must be the frames of each of {len(p)} lines (got {quote(seq_lens)})")
         symbols = ["", *(names.get(k, chr(0xF0000 + k)) for k in range(1, p.shape[1]))]  # for private use
         frames = [np.log(np.clip(line[:, :length].T, 1e-15, 1)) for line, length in zip(p, lengths, strict=True)]
         return [

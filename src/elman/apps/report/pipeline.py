@@ -16,7 +16,14 @@ from elman.apps.course.grading import read_submission, run_tasks
 from elman.apps.report.lexicon import build_lexicon
 from elman.apps.report.plots import draw_losses, inline_svg
 from elman.apps.report.render import render_html, render_markdown
-from elman.apps.report.results import collect_results, describe_phase, load_progress, save_results, start_progress
+from elman.apps.report.results import (
+    RESULTS,
+    collect_results,
+    describe_phase,
+    load_progress,
+    save_results,
+    start_progress,
+)
 from elman.config import ADJUSTABLE, LIMITS, make_config
 from elman.errors import ElmanError, check_range, option, quote, require_extra
 from elman.model import create_model
@@ -33,14 +40,17 @@ from elman.runs import (
     finite_or_none,
     read_text,
     reject_links,
+    require_free,
     save_figure,
 )
-from elman.storage import replace_file
+from elman.storage import exists, replace_file
 from elman.testing import REPORTED
 from elman.text import CHUNK_SIZE, check_alphabet_size, cut_pieces
 from elman.training import FINAL_LENGTH, CallbackList, Run, TrainingCallback
 
 MAX_SEEDS = 100
+WRITTEN_LAST = [f"{name}.{suffix}" for name in ("smooth_loss", "complete_run") for suffix in ("png", "svg")]
+WRITTEN_LAST += ["report.md", "report.html"]
 FIRST_AT = 1200  # position of the first character of the final text, as in the program of the course report
 
 
@@ -176,6 +186,10 @@ class _ReportBuilder:
         elif self.directory.holds_run():
             remedy = f"use {option.resume:True}, or choose another {option.out}"
             raise ElmanError(f"{quote(self.out)} already contains a report: {remedy}")
+        else:
+            require_free(self.out, WRITTEN_LAST)
+            if exists(self.out / RESULTS):  # of a gradient check that was interrupted
+                load_progress(self.out)
         saved = self.directory.load() if self.directory.holds_run() else None
         self.config = saved.config if saved else make_config("reference", {"epochs": self.epochs} | self.options)
         if self.config.is_counts_only or self.config.lines:

@@ -18,7 +18,9 @@ from optuna.trial import Trial
 
 from elman.apps.sweep.results import (
     BEST,
+    REPORT,
     TRIAL_RUNS,
+    TRIALS,
     SweepResult,
     copy_best,
     trial_directory,
@@ -30,7 +32,8 @@ from elman.apps.sweep.study import STUDY, SweepStudy, open_study
 from elman.config import make_config
 from elman.errors import ElmanError, option
 from elman.machine import thread_count
-from elman.runs import DirectoryLock, reject_links
+from elman.runs import DirectoryLock, reject_links, require_free
+from elman.storage import exists
 from elman.text import hash_text
 from elman.training import InterruptCallback
 
@@ -51,6 +54,8 @@ def run_sweep(settings: SweepSettings, callback: Callback) -> SweepResult:
     directory, encoding = settings.directory, make_config(settings.preset, settings.options).encoding
     sha256 = hash_text(settings.corpus, encoding=encoding)
     reject_links(*(directory / name for name in (STUDY, LOG, BEST, TRIAL_RUNS)), *directory.glob(f"{TRIAL_RUNS}/*"))
+    if not exists(directory / STUDY):
+        require_free(directory, [TRIALS, REPORT])
     with open_study(settings) as study, DirectoryLock(directory) as lock:
         lock.acquire()
         study.check_identity(sha256)
