@@ -137,7 +137,7 @@ def test_files_that_may_be_another_programs_are_not_replaced(
     (tmp_path / name).rmdir() if name == TENSORBOARD else (tmp_path / name).unlink()
     train(corpus, **EXACT, out=tmp_path)
     (tmp_path / JSONL).write_text("another's")
-    with pytest.raises(elman.ElmanError, match="metrics.jsonl' already exists"):
+    with pytest.raises(elman.ElmanError, match=r"metrics\.jsonl' already exists"):
         train(corpus, **EXACT | {"max_updates": 50}, out=tmp_path, log=LOGS, resume=True)
     assert (tmp_path / JSONL).read_text() == "another's"
 

@@ -86,12 +86,16 @@ class LineFilter:
             raise ElmanError(f"{option.min_length} must be less than the length of {reached} (got {shortest:,})")
         return length if longest is None else min(length, longest - len(self.prefix) + 1)
 
-    def accepts(self, text: str) -> bool:
-        """Return whether a line that has ended after `text` is kept."""
+    def fits(self, text: str) -> bool:
+        """Return whether a line that has ended after `text` may be kept, whatever the other lines are."""
         line, longest = self.prefix + text, self.limits.max_length
         fits = self.limits.min_length <= len(line) and (longest is None or len(line) <= longest)
-        is_repeated = self.limits.unique and line in self.kept
-        if not fits or is_repeated or (self.limits.new_only and self.model.in_training_text(line)):
+        return fits and not (self.limits.new_only and self.model.in_training_text(line))
+
+    def add(self, text: str) -> bool:
+        """Return whether a line that fits is kept, and remember it."""
+        line = self.prefix + text
+        if self.limits.unique and line in self.kept:
             return False
         self.kept.add(line)
         return True
@@ -123,7 +127,7 @@ def _draw(
     while rejected < MAX_REJECTED:
         for own_seed, text in enumerate(keep.model.samples(BATCH, length, seed=seed, **options), seed):
             rejected += 1
-            if len(text) < length and keep.accepts(text):
+            if len(text) < length and keep.fits(text) and keep.add(text):
                 yield own_seed, text
                 found, rejected = found + 1, 0
                 if found == count:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman.apps.serve import models
+from elman.apps.serve import batcher, models
 from elman.apps.serve.app import create_app
 from elman.apps.serve.settings import Settings
 from elman.text import Corpus
@@ -88,7 +88,7 @@ def test_lines_are_drawn_until_they_are_within_the_limits() -> None:
     with serving(model, max_characters=3000, max_tokens=100) as client:
         for prompt in ("", "ca"):
             found = complete(client, prompt, seed=7, n=5, logprobs=1, **limits)["choices"]
-            assert {choice["text"] for choice in found} == {*model.samples(5, prompt=prompt, seed=7, **limits)}
+            assert [choice["text"] for choice in found] == model.samples(5, prompt=prompt, seed=7, **limits)
             assert {choice["finish_reason"] for choice in found} == {"stop"}
             assert all("".join(choice["logprobs"]["tokens"]) == choice["text"] for choice in found)
             body = {"prompt": prompt, "stream": True, "seed": 7, "n": 5} | limits
@@ -108,6 +108,22 @@ def test_lines_are_drawn_until_they_are_within_the_limits() -> None:
     with serving() as client:
         message = post(client, max_length=3).json()["error"]["message"]
         assert message.startswith("max_length requires a model of independent lines")
+
+
+@pytest.mark.parametrize("max_batch_size", [1, 2, 64])
+def test_lines_do_not_depend_on_which_ends_first(max_batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The length of a step depends on the load."""
+    lengths = np.random.default_rng(max_batch_size)
+    monkeypatch.setattr(batcher.ContinuousBatcher, "_step_length", lambda *_: int(lengths.integers(1, 9)))
+    options: dict[str, Any] = {"lines": True, "engine": "numpy", "seq_length": 5, "max_updates": 20}
+    model = train(Corpus.from_text("anna\nbell\ncarl\n"), **options).model
+    limits: dict[str, Any] = {"min_length": 2, "unique": True, "new_only": True, "temperature": 0.8}
+    prompts = ["", "ca", "b"]
+    with serving(model, max_batch_size=max_batch_size) as client:
+        found = texts(client, prompts, seed=7, n=8, **limits)
+    pairs = zip(prompts, (7, 15, 23), strict=True)
+    expected = [model.samples(8, prompt=prompt, seed=seed, **limits) for prompt, seed in pairs]
+    assert found == [text for lines in expected for text in lines]
 
 
 def test_several_sequences_per_prompt_of_several_prompts(client: httpx.Client) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from itertools import count, groupby, islice, repeat
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import Annotated, Literal, NotRequired
 
@@ -126,8 +126,6 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
     model, sequences = served.model, list[Sequence]()
     # NumPy requires a seed that is not negative.
     seed, limits = None if body.seed is None else body.seed % (2 * SEED), body.limits
-    # A line that is not kept is replaced by a line with the next seed.
-    further = repeat(None) if seed is None else count(seed + body.n * len(prompts))
     for prompt, indices in zip(body.prompts, prompts, strict=True):
         echo = "" if not body.echo else prompt if isinstance(prompt, str) else model.alphabet.decode(indices)
         indices = indices if len(indices) else model.alphabet.encode(model.alphabet.start_char)
@@ -135,16 +133,17 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
         if limits is not None:
             text = prompt if isinstance(prompt, str) else model.alphabet.decode(indices)
             keep = LineFilter(model, text, limits)
-            draws = LineDraws(keep, body.n, further, served.settings.max_characters // len(prompts))
+            first, most = len(sequences), served.settings.max_characters // len(prompts)
+            draws = LineDraws(keep, first, body.n, None if seed is None else seed + first, most)
             length = keep.limit(length)
         sequences += (
             Sequence(
                 index, shared, model.alphabet, model.state, length, body.sampling,
                 generator=np.random.default_rng(None if seed is None else seed + index),
                 stops=StopSequenceFilter((*body.stops, "\n") if model.is_of_lines else body.stops),
-                num_logprobs=body.logprobs, draws=draws,
+                num_logprobs=body.logprobs, draws=draws, number=number,
             )
-            for index in range(len(sequences), len(sequences) + body.n)
+            for number, index in enumerate(range(len(sequences), len(sequences) + body.n))
         )  # fmt: skip
     return GenerationJob(sequences, served.batcher.wake, sum(map(len, prompts)))  # a prompt counts once
 

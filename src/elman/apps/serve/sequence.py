@@ -7,7 +7,7 @@ k  most likely characters to report at every position
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
@@ -104,12 +104,54 @@ class Prompt:
 
 @dataclass(eq=False)
 class LineDraws:
-    """The state with which the sequences of a prompt draw lines until each has a line that is kept."""
+    """The lines that the sequences of a prompt draw. Line j has the seed `seed` + j.
+
+    The first `count` lines that are kept, in the order of their numbers, are returned in this order: the result does
+    not depend on which lines end first.
+    """
 
     keep: LineFilter
+    first: int  # index of the first sequence within its request
     count: int  # sequences
-    seeds: Iterator[int | None]  # seeds of the lines after the first of each sequence
+    seed: int | None
     left: int  # characters that may be drawn in vain
+    begun: int = field(init=False)  # lines
+    decided: int = 0  # lines; a later line waits until the earlier ones have ended
+    found: int = 0  # lines that are kept
+    rejected: int = 0  # lines in whose place no sequence draws another one yet
+    _ended: dict[int, list[SequenceDelta]] = field(default_factory=dict)  # by number; empty if rejected
+
+    def __post_init__(self) -> None:
+        self.begun = self.count
+
+    def generator(self, number: int) -> np.random.Generator:
+        """Return the generator of a line."""
+        return np.random.default_rng(None if self.seed is None else self.seed + number)
+
+    def end(self, number: int, line: list[SequenceDelta]) -> list[SequenceDelta]:
+        """End a line, and return the lines that are decided and kept because of it."""
+        if not (line[-1].finish == "stop" and self.keep.fits(_join(line))):
+            self.reject(line)
+            line = []
+        self._ended[number], kept = line, list[SequenceDelta]()
+        while self.decided in self._ended:
+            line = self._ended.pop(self.decided)
+            self.decided += 1
+            if line and self.keep.add(_join(line)):
+                kept += [replace(delta, index=self.first + self.found) for delta in line]
+                self.found += 1
+            elif line:
+                self.reject(line)
+        return kept
+
+    def reject(self, line: list[SequenceDelta]) -> None:
+        """Count a rejected line."""
+        self.left -= len(_join(line)) + 1  # with the line feed
+        self.rejected += 1
+
+
+def _join(line: list[SequenceDelta]) -> str:
+    return "".join(delta.text for delta in line)
 
 
 @dataclass(eq=False)
@@ -126,6 +168,7 @@ class Sequence:
     stops: StopSequenceFilter
     num_logprobs: int | None  # k; None if no log-probabilities are requested
     draws: LineDraws | None = None  # None if every text is kept
+    number: int = 0  # of the line that is drawn
     job: GenerationJob = field(init=False)
     x: int = field(init=False)  # the character that the next generating step reads
     is_started: bool = False  # whether a character has been generated
@@ -180,28 +223,30 @@ class Sequence:
         deltas = [replace(delta, finish=finish)] if delta.text or finish else []
         if self.draws is not None and not delta.is_prompt:
             deltas = self._keep_line(self.draws, deltas)
-        self.emitted += sum(len(each.text) for each in deltas)
+        for each in deltas:
+            self.job.sequences[each.index].emitted += len(each.text)
         return deltas
 
     def _keep_line(self, draws: LineDraws, deltas: list[SequenceDelta]) -> list[SequenceDelta]:
-        """Return a line once it has ended and is kept; in place of a rejected line, begin a new one."""
+        """Return the lines that are kept now that this one has ended; in place of a rejected line, begin a new one."""
         self._held_line += deltas
         if not self.is_finished:
             return []
         assert self.origin is not None
         line, self._held_line, self._held_logprobs, (state, length) = self._held_line, [], [], self.origin
-        if line[-1].finish == "stop" and draws.keep.accepts("".join(each.text for each in line)):
-            return line
-        draws.left -= length - self.remaining
+        kept = draws.end(self.number, line)
+        if not draws.rejected:
+            return kept
         if draws.left < 0:
-            message = draws.keep.failure(len(draws.keep.kept), draws.count, "then reached the limit --max-characters")
+            message = draws.keep.failure(draws.found, draws.count, "then reached the limit --max-characters")
             self.is_cancelled = True
             with suppress(RuntimeError):  # the event loop is closed: nobody waits
                 self.job.loop.call_soon_threadsafe(self.job.fail, APIError(400, message, "lines_not_found"))
-        self.generator, self.is_finished = np.random.default_rng(next(draws.seeds)), False
+        self.number, draws.begun, draws.rejected = draws.begun, draws.begun + 1, draws.rejected - 1
+        self.generator, self.is_finished = draws.generator(self.number), False
         self.state, self.remaining, self.x = state, length, int(self.prompt.indices[-1])
         self.stops = StopSequenceFilter(self.stops.stop)
-        return []
+        return kept
 
 
 class GenerationJob:
