@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,8 +11,8 @@ from pkgutil import resolve_name
 from elman.errors import ElmanError, option
 from elman.plugins import Registry
 
-NUMBA_INSTALLED = find_spec("numba") is not None
-"""Numba has no packages for some processors; the package is used without it there."""
+NUMBA_INSTALLED = find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+"""Numba has no packages for some processors; the package is used without it there, and if its compiler is disabled."""
 
 DEFAULT_ENGINE = "numba" if NUMBA_INSTALLED else "numpy"
 
@@ -85,7 +86,7 @@ def require_numba(name: str) -> None:
     """Check that Numba is installed, if the engine `name` requires it; nothing is imported."""
     if ENGINES[name].requires_numba and not NUMBA_INSTALLED:
         raise ElmanError(
-            f"{option.engine:{name}} requires Numba, which is not installed: install it, or use {option.engine:numpy}"
+            f"{option.engine:{name}} requires Numba, which is not installed, or disabled: use {option.engine:numpy}"
         )
 
 

@@ -113,12 +113,14 @@ class VersionError(ElmanError):
 
 @contextmanager
 def require_extra(extra: str) -> Iterator[None]:
-    """Report a missing library that the block imports and that `extra` would install."""
+    """Report a library that the block cannot import and that `extra` would install."""
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         raise ElmanError(f"this requires {package}, which is not installed: pip install 'elman[{extra}]'") from None
+    except (ImportError, ValueError) as error:  # such as a backend of Matplotlib that does not exist
+        raise ElmanError(f"a library of 'elman[{extra}]' cannot be imported ({shorten(error)})") from None
 
 
 MAX_SHOWN = 100  # maximum characters of a value in a message

@@ -13,10 +13,11 @@ from elman.config import Config
 from elman.engine import get_engine, require_engine
 from elman.engine_registry import inference_engine
 from elman.errors import ElmanError, command_line
+from elman.model import load
 from support.missing_packages import hide_packages
 from support.state import TEXT
 
-REASON = "--engine numba requires Numba, which is not installed: install it, or use --engine numpy"
+REASON = "--engine numba requires Numba, which is not installed, or disabled: use --engine numpy"
 
 
 @pytest.fixture
@@ -33,6 +34,13 @@ def test_an_engine_that_requires_numba_is_refused() -> None:
     with pytest.raises(ElmanError, match="requires Numba"):
         require_engine(Config(engine="numba"))
     require_engine(Config(engine="numpy"))
+
+
+def test_the_package_is_used_with_a_disabled_compiler() -> None:
+    code = "import elman; print(elman.load('builtin').sample(3, seed=1))"
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout == load("builtin").sample(3, seed=1) + "\n"
 
 
 @pytest.mark.usefixtures("_without_numba")

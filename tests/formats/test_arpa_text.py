@@ -262,3 +262,9 @@ def test_a_compressed_file_in_other_words_is_the_same(tmp_path: Path) -> None:
     for damaged in (path.read_bytes()[:-9], b"x", gzip.compress(data)[:-8] + b"12345678"):
         path.write_bytes(damaged)
         assert error_message(lambda: import_(path)).startswith(f"{refused}it is a damaged gzip file (")
+    header = b"\\data\\\nngram 1=3\nngram 2=1\n\n\\1-grams:\n"
+    path.write_bytes(gzip.compress(header + b"-1 a\n" * 1000))
+    assert error_message(lambda: import_(path)) == f"{refused}its number of 1-grams is not 3"
+    for bomb in (b"\n" * 3_000_000, header.replace(b"=3", b"=3000000") + b"-1 a\n" * 600_000):
+        path.write_bytes(gzip.compress(bomb))
+        assert error_message(lambda: import_(path)) == f"{refused}it expands to more than 20 times its size"

@@ -1,10 +1,11 @@
 """Callbacks that raise, after the run is saved; values that are no callbacks; SIGINT in a program that trains."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,3 +135,28 @@ def test_another_thread_can_train(corpus: Corpus) -> None:
     thread.start()
     thread.join()
     assert runs[0].stopped == "max_updates"
+
+
+def test_a_plot_that_cannot_be_drawn_is_a_notice(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Notices(TrainingCallback):
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def on_notice(self, notice: str) -> None:
+            self.seen.append(notice)
+
+    def missing_backend(name: str, *_: Any) -> None:
+        if name.startswith("matplotlib"):
+            raise ValueError("Key backend: 'nope' is not a valid value")
+
+    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr("sys.meta_path", [SimpleNamespace(find_spec=missing_backend), *sys.meta_path])
+    callback = Notices()
+    train(corpus, **EXACT, out=tmp_path, callback=callback)
+    reason = "a library of 'elman[plot]' cannot be imported (Key backend: 'nope' is not a valid value)"
+    assert callback.seen[-1] == f"no loss curve was drawn: {reason}, then elman plot {tmp_path}"
+    with pytest.raises(elman.ElmanError, match=r"^a library of 'elman\[plot\]' cannot be imported \(Key backend"):
+        elman.open_run(tmp_path).plot()

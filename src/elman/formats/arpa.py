@@ -76,7 +76,7 @@ def read(path: Path, alphabet: Alphabet | None, *, space: str = "") -> Snapshot:
         raise ElmanError(f"it contains its characters: remove {option.alphabet}")
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            words, levels = parse_arpa(cast("BinaryIO", file))
+            words, levels = parse_arpa(cast("BinaryIO", file), path.stat().st_size)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ElmanError(f"it is a damaged gzip file ({error})") from None
     words = [UNKNOWN if word == UNKNOWN.upper() else word for word in words]  # as in KenLM

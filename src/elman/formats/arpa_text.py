@@ -33,6 +33,8 @@ _SMALLEST = 1e-10  # minimum in a logarithm; its products with probabilities are
 _MAX_BACK_OFF = 10  # a higher back-off is considered damaged; SRILM writes some above 0
 _CHUNK = 1 << 14  # strings that are written or read at a time
 _MAX_LINE = 1 << 16  # bytes; a small compressed file may contain a line that would fill the memory
+_MAX_RATIO, _MAX_SLACK = 20, 1 << 20
+"""A compressed file may expand to `_MAX_RATIO` times its size and `_MAX_SLACK` bytes; a usual one, to five times."""
 _MAX_DEFECT = 0.01  # largest difference between the sum of a distribution and 1 that is considered rounding
 Floats = NDArray[np.float64]
 Row = tuple[int, list[bytes]]  # the number and the fields of a line
@@ -174,9 +176,9 @@ def _write_characters(
 # --- Reading ---
 
 
-def parse_arpa(file: BinaryIO) -> tuple[list[str], list[Strings]]:
-    """Return the words of an untrusted file, and its strings by length."""
-    lines = enumerate(iter(lambda: file.readline(_MAX_LINE), b""), 1)
+def parse_arpa(file: BinaryIO, file_size: int) -> tuple[list[str], list[Strings]]:
+    """Return the words of an untrusted file, and its strings by length; `file_size` is its size, compressed or not."""
+    lines = enumerate(_read_lines(file, _MAX_RATIO * file_size + _MAX_SLACK), 1)
     # The last row is invalid, for a file without its end.
     rows = chain(((number, fields) for number, line in lines if (fields := line.split())), [(0, [])])
     index, levels = dict[bytes, int](), list[Strings]()
@@ -187,12 +189,22 @@ def parse_arpa(file: BinaryIO) -> tuple[list[str], list[Strings]]:
         raise ElmanError(f"it is not an ARPA file of strings of up to 2 to {MAX_ORDER} words")
     for L, size in counts:
         heading = b"\\end\\" if len(counts) == L else b"\\%d-grams:" % (L + 1)
-        levels.append(_parse_strings(_until(heading, rows), L, index))
+        # One row too many shows that there are more.
+        levels.append(_parse_strings(islice(_until(heading, rows), min(max(0, size), 1 << 60) + 1), L, index))
         if len(levels[-1][0]) != size or (L == 1 and len(index) != size):
             raise ElmanError(f"its number of {L}-grams is not {size}")
     for _ in rows:  # reads the rest, so that a damaged gzip file is noticed
         pass
     return [*map(_decode, index)], levels
+
+
+def _read_lines(file: BinaryIO, most: int) -> Iterator[bytes]:
+    """Yield the lines of a file of at most `most` bytes."""
+    while line := file.readline(_MAX_LINE):
+        most -= len(line)
+        if most < 0:
+            raise ElmanError(f"it expands to more than {_MAX_RATIO} times its size")
+        yield line
 
 
 def _until(heading: bytes, rows: Iterator[Row]) -> Iterator[Row]:

@@ -23,7 +23,7 @@ from elman.engine_registry import NUMBA_INSTALLED
 NEWEST = {"numba": (0, 68), "llvmlite": (0, 50)}
 """The newest versions that are known to have the private names which `elman.jit.compiler` and `lowering` use."""
 
-COMPILES = NUMBA_INSTALLED and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+COMPILES = NUMBA_INSTALLED
 """Whether kernels are compiled."""
 
 

@@ -227,7 +227,12 @@ def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, l
     begins with a brace, otherwise CSV. `label` names the file in errors. With `lines`, every record becomes one line.
     """
     pending: deque[str] = deque()
-    waiting = _split_lines(iter(chunks), pending)
+    chunks = iter(chunks)
+    head = next(chunks, "")
+    chunks = chain([head], chunks)
+    if "\n" not in head and "\r" in head[:-1]:  # rows end with a carriage return
+        chunks = (chunk.replace("\r", "\n") for chunk in chunks)
+    waiting = _split_lines(chunks, pending)
     first = next(filter(str.strip, waiting), "")
     kind = find_record_format(path) or ("JSON Lines" if first.lstrip().startswith("{") else "CSV")
     read = _read_json_lines if kind == "JSON Lines" else partial(_read_csv, delimiter="\t" if kind == "TSV" else ",")

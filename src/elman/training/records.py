@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from elman.engine import TrainState, get_engine
 from elman.engine_registry import inference_engine
-from elman.errors import join_command
+from elman.errors import ElmanError, join_command, require_extra
 from elman.model.generate import sample_chunks
 from elman.network.sampling import SamplingParams
 from elman.runs.directory import PLOT
@@ -147,11 +146,14 @@ def save_plot(run: Run, callback: TrainingCallback) -> None:
     """Write the plot of a run with a directory or, without Matplotlib, say how to get it."""
     if run.directory is None or not len(run.metrics):
         return
-    if find_spec("matplotlib"):
-        write_plot(run, run.directory.path / PLOT)
-    else:
+    try:
+        with require_extra("plot"):
+            import matplotlib as matplotlib
+    except ElmanError as error:
         plot = join_command("elman", "plot", run.directory.path)
-        callback.on_notice(f"no loss curve was drawn: pip install 'elman[plot]', then {plot}")
+        callback.on_notice(f"no loss curve was drawn: {error}, then {plot}")
+    else:
+        write_plot(run, run.directory.path / PLOT)
 
 
 def write_plot(run: Run, path: Path) -> None:

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,19 @@ def test_a_failure_costs_its_own_task(
     findings = submit(tmp_path, SOLUTION.replace(old, new))
     assert [*findings] == ([task] if task else [])
     assert finding in str(findings)
+
+
+def test_a_process_that_a_submission_starts_ends_with_it(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    code = f"import os\nif not os.fork():\n    open({str(pid)!r}, 'w').write(str(os.getpid()))\n    while True: pass\n"
+    assert submit(tmp_path, code + SOLUTION) == {}
+    for _ in range(100):  # until init has read its exit code
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if Path(f"/proc/{pid.read_text()}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                time.sleep(0.1)
+                continue
+        return
+    raise AssertionError
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,19 @@ def test_hostile_arrays(name: str, kind: str, command: Command) -> None:
     assert_refused(command("decode", "none", name, "--symbols", "symbols.txt"), words)
 
 
+def test_arrays_are_in_the_order_of_their_numbers_and_named_in_errors(command: Command) -> None:
+    Path("many").mkdir()
+    with np.load("lines.npz") as lines:
+        arrays = [*lines.values()]
+    for number, array in zip((2, 10), arrays[:2], strict=True):
+        np.save(f"many/line{number}.npy", array)
+    decode = ("decode", "none", "many", "--symbols", "symbols.txt")
+    expected = command("decode", "none", "many/line2.npy", "many/line10.npy", "--symbols", "symbols.txt").out
+    assert command(*decode).out == expected != ""
+    np.save("many/line3.npy", np.full_like(arrays[0], np.nan))
+    assert_refused(command(*decode), "'many/line3.npy': log_probs must be finite in every frame (got nan in frame 0)")
+
+
 def test_a_file_may_not_expand_to_any_size(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elman.apps.decode.commands.MAX_ARRAYS", 10_000)
     np.savez_compressed("bomb.npz", np.zeros((1000, 3)))

@@ -87,6 +87,8 @@ def test_a_model_and_its_state_and_weights(tmp_path: Path) -> None:
     with ThreadPool(2) as pool:
         assert decoder.decode_batch(pool, matrices, hotwords=HOTWORDS) == texts
     assert decoder.decode_batch(None, matrices, hotwords=HOTWORDS) == texts
+    assert decoder.decode_batch(None, matrices, 100, -10.0, -5.0, HOTWORDS, 10.0) == texts
+    assert [decoder.decode(each, 100, -10.0, -5.0, HOTWORDS, 10.0, None) for each in matrices] == texts
 
     decoder.save_to_dir(tmp_path)
     others: list[Any] = [tmp_path / "run", str(tmp_path / "lm.arpa")]

@@ -17,6 +17,7 @@ KEY = "sesame-0123"
         *(("http://[::1]:80", "http://[::1]"), ("chrome-extension://abc", "chrome-extension://abc")),
         *((origin, None) for origin in ("*", "null", "", "a.example", "http://", "http://a/b", "http://a?b")),
         *((origin, None) for origin in ("http://u@a", "http://a:b", "http://*.a", "http://é.example", "http://a\n")),
+        *((origin, None) for origin in ("http://a:65536", "http://a:99999")),
     ],
 )
 def test_an_allowed_origin(origin: str, parsed: str | None) -> None:
@@ -52,7 +53,7 @@ def test_the_accepted_host_names() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        *(({"allow_host": [name]}, "allow_host must be a host name") for name in ("", "http://box", "box/path")),
+        *(({"allow_host": [name]}, "allow_host must be a host name") for name in ("", "http://box", "box/path", "a b")),
         *(({"allow_host": [name]}, "allow_host must be a host name") for name in ("me@box", "box:http")),
         *(({"api_key": key}, "api_key must be printable ASCII") for key in ("two words", "schlüssel", "a\nb", " ")),
         ({"max_tokens": 0}, r"max_tokens must be at least 1 \(got 0\)"),

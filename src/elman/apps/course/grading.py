@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 import warnings
@@ -148,10 +149,16 @@ def run_tasks(submission: Path, function: str, tasks: Sequence[str], seconds: fl
         code = "from elman.apps.course.grading import _run_tasks; _run_tasks()"
         # Not a pipe, which a process that the submission starts would keep open.
         with TemporaryFile("w+", encoding="utf-8") as found:
-            subprocess.run(
-                [sys.executable, "-P", "-c", code], input=order, stdout=found, stderr=subprocess.DEVNULL,
-                encoding="utf-8", cwd=path.parent, env=environment, check=False,
-            )  # fmt: skip
+            with subprocess.Popen(
+                [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=found, stderr=subprocess.DEVNULL,
+                encoding="utf-8", cwd=path.parent, env=environment, start_new_session=True,
+            ) as process:  # fmt: skip
+                try:
+                    process.communicate(order)
+                finally:  # with the processes that the submission has started
+                    with suppress(AttributeError, OSError):  # Windows has no groups of processes
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.kill()
             found.seek(0)
             with suppress(TypeError, ValueError):  # of a line that the submission wrote
                 for line in found:

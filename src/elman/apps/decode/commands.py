@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,7 +94,7 @@ def decode(
         options["beta"] = results["beta"] = chosen.beta
     for first in range(0, len(lines), LINES_PER_CALL):
         part = lines[first : first + LINES_PER_CALL]
-        decoded = decode_batch([array for _, array in part], names, lm, **options)
+        decoded = _decode_part(part, partial(decode_batch, symbols=names, lm=lm, **options))
         for (name, _), (best, *_) in zip(part, decoded, strict=True):
             scores = {"score": best.score, "acoustic": best.acoustic, "lm": best.lm}
             found.append({"name": name, "text": best.text, **scores, "frames": best.frames})
@@ -105,6 +108,19 @@ def decode(
     if as_json:
         print(json.dumps({"texts": found, **results}))
     return 0
+
+
+def _decode_part(part: Sequence[tuple[str, NDArray[Any]]], decode_batch: Any) -> Any:
+    """Decode several lines; the error of a line names it."""
+    try:
+        return decode_batch([array for _, array in part])
+    except ElmanError as error:
+        for name, array in part if str(error).startswith("log_probs") else ():
+            try:
+                decode_batch([array])
+            except ElmanError as own:
+                raise ElmanError(f"{quote(name)}: {own}") from None
+        raise
 
 
 def _read_text(path: Path) -> str:
@@ -129,7 +145,8 @@ def _read_lines(paths: Sequence[Path]) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the name and the array of each line."""
     import numpy as np
 
-    files = [file for path in paths for file in (sorted(path.glob("*.np[yz]")) if path.is_dir() else [path])]
+    folders = (sorted(path.glob("*.np[yz]"), key=_split_digits) if path.is_dir() else [path] for path in paths)
+    files = chain.from_iterable(folders)
     for file in files:
         with report_system_errors(f"read {quote(file)}"):
             require_regular_file(file)
@@ -147,6 +164,11 @@ def _read_lines(paths: Sequence[Path]) -> Iterator[tuple[str, NDArray[Any]]]:
                 raise ElmanError(f"{quote(file)} is not an array of NumPy: pass a file .npy or .npz") from None
         for name, batch in batches.items():
             yield from ((f"{file}{name}{n}", line) for n, line in batch.items())
+
+
+def _split_digits(path: Path) -> list[str | int]:
+    """Return the parts of a name by which it is ordered: ``2.npy`` is before ``10.npy``."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", path.name)]
 
 
 def _check_size(file: Path, size: int) -> None:

@@ -66,14 +66,24 @@ class BeamSearchDecoderCTC:
             self.alpha if alpha is None else alpha, self.beta if beta is None else beta
         )
 
-    def decode(self, logits: ArrayLike, beam_width: int = 100, **options: Any) -> str:
+    def decode(
+        self, logits: ArrayLike, beam_width: int = 100, beam_prune_logp: float = -10.0, token_min_logp: float = -5.0,
+        hotwords: Iterable[str] | None = None, hotword_weight: float = 10.0, lm_start_state: LmState | None = None,
+    ) -> str:  # fmt: skip
         """Return the best text, see `decode_beams`."""
-        return self.decode_beams(logits, beam_width, nbest=1, **options)[0][0]
+        options: dict[str, Any] = {"hotwords": hotwords, "hotword_weight": hotword_weight}
+        options |= {"lm_start_state": lm_start_state, "nbest": 1}
+        return self.decode_beams(logits, beam_width, beam_prune_logp, token_min_logp, **options)[0][0]
 
-    def decode_batch(self, pool: Any, logits_list: Iterable[ArrayLike], **options: Any) -> list[str]:
+    def decode_batch(
+        self, pool: Any, logits_list: Iterable[ArrayLike], beam_width: int = 100, beam_prune_logp: float = -10.0,
+        token_min_logp: float = -5.0, hotwords: Iterable[str] | None = None, hotword_weight: float = 10.0,
+    ) -> list[str]:  # fmt: skip
         """Return the best text of each matrix, decoded by the processes of a pool, which may be None."""
         if pool is not None and not hasattr(pool, "map"):
             raise ElmanError(f"pool must be a multiprocessing.Pool or None (got {quote(pool)})")
+        options: dict[str, Any] = {"beam_prune_logp": beam_prune_logp, "token_min_logp": token_min_logp}
+        options |= {"beam_width": beam_width, "hotwords": hotwords, "hotword_weight": hotword_weight}
         decode, matrices = partial(self.decode, **options), list_arrays(logits_list)
         return [*(map if pool is None else pool.map)(decode, matrices)]
 

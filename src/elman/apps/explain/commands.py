@@ -64,10 +64,7 @@ def explain(
     if out is not None:
         check_not_input(out, run)
     model = load(run)
-    if text is not None:
-        page = explain(f"\n{text}\n" if model.is_of_lines else text, model)
-    else:
-        page = _read_page(model, require_corpus(corpus), out, encoding, field)
+    page = _read_page(model, require_corpus(corpus), out, encoding, field) if text is None else explain(text, model)
     if out is None:
         print_results(page.as_dict(), as_json, lambda _: _print_text(page))
         return 0

@@ -51,7 +51,8 @@ def explain(
     Parameters
     ----------
     text : str
-        At most a million characters.
+        At most a million characters. With a model of independent lines, the page has a line feed before the first line,
+        and no empty lines.
     model : Model
     out : path, optional
         The HTML page to write, as ``elman explain`` does; an existing file is replaced.
@@ -108,6 +109,10 @@ class ExplainPage:
         """Read a text, encoded in the model's alphabet or in an extension of it, and probe the units for features."""
         # It is not masked yet.
         check_length(len(corpus.indices))
+        if model.is_of_lines:  # the first line follows a line feed, too; as in `Model.arrange`, there is no empty line
+            lines = "\n".join(["", *filter(None, corpus.text.split("\n")), ""])
+            alphabet, indices = encode_chunks([lines], corpus.label, corpus.alphabet, extend=True)
+            corpus = replace(corpus, alphabet=alphabet, indices=indices)
         legend, replaced = dict[str, str](), dict[int, str]()
         if model.masker is not None:
             legend, replaced = model.masker.legend(), _find_replaced(model.masker, corpus.text)

@@ -14,6 +14,7 @@ from elman.errors import ElmanError, check_range, option, quote, shorten
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 MINIMA = {"max_tokens": 1, "max_batch_size": 1, "max_queued_requests": 0}
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?")
+MAX_PORT = 65_535
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # scheme -> port that browsers leave out
 
 
@@ -76,14 +77,14 @@ def parse_host(host: str) -> str | None:
         _ = parts.port  # raises ValueError if it is not a number
     except ValueError:
         return None
-    is_host = parts.netloc == host and parts.username is None
+    is_host = parts.netloc == host and parts.username is None and not re.search(r"\s", host)
     return parts.hostname.rstrip(".") if is_host and parts.hostname else None
 
 
 def parse_origin(origin: str) -> str:
     """Return an additional origin as browsers send it, such as ``https://example.org``."""
     match = _ORIGIN.fullmatch(origin.lower())
-    if match is None:
+    if match is None or int(match[3] or 0) > MAX_PORT:
         examples = "https://example.org or http://localhost:3000"
         raise ElmanError(f"{option.allow_origin} must be an origin such as {examples} (got {quote(origin)})")
     scheme, host, port = match.groups()
