@@ -233,6 +233,7 @@ def test_a_killed_replacement_is_one_of_both_runs(tmp_path: Path, monkeypatch: p
         if not (out / CHECKPOINT).exists():
             with pytest.raises(ElmanError, match="there is no checkpoint"):
                 elman.train(out=out, resume=True)
+            elman.train(new, **options, preset="quick", ngram_order=0, out=out, overwrite=True)
             outcomes.append("none")
             continue
         run = elman.train(out=out, resume=True)

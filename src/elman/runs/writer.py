@@ -157,10 +157,8 @@ class RunWriter:
         else:
             others = f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or "
             self.files.require_unused(others)
-            names = [PLOT, *(logger.path.name for logger in self.loggers)]
-            if self.files.manifest_if_valid() is None:  # otherwise left by a process that was killed below
-                names.append(MANIFEST)
-            require_free(self.path, names)
+            if self.files.manifest_if_valid() is None:  # otherwise they are of a run; a process was killed below
+                require_free(self.path, [MANIFEST, PLOT, *(logger.path.name for logger in self.loggers)])
         # The checkpoint is renamed last, once both files are written. Until then there is no run, or the complete run
         # that is replaced; from then on the new run can be resumed, which rewinds the records.
         replace_files(
