@@ -15,7 +15,7 @@ from math import ceil, exp, log
 from statistics import mean, median
 from typing import Any
 
-from elman.recipe import PRESETS, choose_recipe, list_presets
+from elman.recipe import COUNTED_TEXT, PRESETS, choose_recipe, list_presets
 from tables import ROOT, load
 
 FIGURE = re.compile(
@@ -64,8 +64,8 @@ def readme() -> Iterator[str]:
     yield f"the first run takes {round(names['first_seconds'] - names['seconds'], -1):.0f} seconds longer"
     yield f"`quick` trains for {PRESETS['quick'].budget:.0f} seconds"
     loss, without = (peer(name, 5)["window_loss"] for name in ("Elman", "Elman without the n-gram prior"))
-    losses = f"{loss:.3f} nats per character in windows of 256 characters, and {without:.3f} without n-gram counts."
-    yield f"After 5 seconds on two CPU cores, Elman reaches {losses}"
+    losses = f"{loss:.3f} nats per character after 5 seconds on two CPU cores ({without:.3f} without n-gram counts)"
+    yield f"In windows of 256 characters, Elman reaches {losses}"
 
 
 def in_range(form: str, values: Iterable[float]) -> str:
@@ -136,9 +136,14 @@ def choose() -> Iterator[str]:
 
 @page("docs/explanation/ngram_prior.md")
 def ngram_prior() -> Iterator[str]:
-    """When the prior starts."""
+    """When the prior starts, and what a late start gains."""
     starts = [choose_recipe(1_000_000, seconds)["ngram_start"] for seconds in (6, 60)]
-    yield "for the first {:.0f} or {:.0f} % of the run".format(*(100 * start for start in starts))
+    yield "for {:.0f} or {:.0f} % of the run".format(*(100 * start for start in starts))
+    yield f"below {COUNTED_TEXT:,} characters"
+    runs = [one for one in load("ngram_prior") if one["group"] == "start"]
+    found = {(one["updates"], one["settings"]["ngram_start"]): median(one["validation_loss"]) for one in runs}
+    short, long = (round(found[n, 0.0], 3) - round(found[n, 0.5], 3) for n in sorted({n for n, _ in found}))
+    yield f"Starting at 50 % gains {short:.3f} in the short run and {long:.3f} in the long one"
 
 
 @page("docs/explanation/performance.md")
