@@ -19,8 +19,7 @@ from elman.apps.decode.inputs import BLANKS, check_weights, list_arrays, read_ma
 from elman.apps.decode.language_model import LmState, check_is_language_model
 from elman.errors import ElmanError, check_number, checks_types, list_strings, quote
 from elman.formats import import_
-from elman.model import Model, load
-from elman.model.loading import fingerprint
+from elman.model import Model, fingerprint, load
 from elman.storage import replace_files
 
 ALPHABET, MODEL = "alphabet.json", "model.safetensors"
