@@ -174,7 +174,8 @@ def performance() -> Iterator[str]:
 @page(
     "docs/explanation/published.md",
     given=[
-        "| 3 M | 1.48; 1.37; 1.36; 1.31 | | Bai et al. 2018 (arXiv 1803.01271); an extra, easily predicted character per line lowers these by 0.8 %",
+        "| 3 M | 1.48; 1.37; 1.36; 1.31 | | Bai et al. 2018 (arXiv 1803.01271); an extra, easily predicted"
+        " character per line lowers these by 0.8 %",
         "| 7.2 M | 1.190 | | Mujika et al. 2017 (arXiv 1705.08639) |",
         "| 13.8 M | 1.175 | | Merity et al. 2018 (arXiv 1803.08240) |",
         "AWD-LSTM is better (1.175)",
