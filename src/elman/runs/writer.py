@@ -7,7 +7,6 @@ Whenever a process is killed, the checkpoint is complete, and the records contai
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,7 +19,7 @@ from elman.runs.directory import BEST, CHECKPOINT, FILES, LOCK, PLOT, RunDirecto
 from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import MANIFEST, open_loggers, optional_loggers
 from elman.runs.snapshot import Snapshot
-from elman.storage import exists, is_directory
+from elman.storage import exists, is_directory, is_file
 from elman.storage.files import remove_abandoned, replace_file, replace_files, suggest_write_remedy, sync_directory
 
 if TYPE_CHECKING:
@@ -111,9 +110,12 @@ def reject_links(*directories: Path) -> None:
 
 
 def require_free(directory: Path, names: Iterable[str]) -> None:
-    """Raise ElmanError if there are files of these names, which may be another program's and would be replaced."""
+    """Raise ElmanError if there are files of these names, which may be another program's and would be replaced.
+
+    A link or a named pipe contains nothing that would be lost.
+    """
     for path in (directory / name for name in names):
-        if os.path.lexists(path):
+        if not path.is_symlink() and (is_file(path) or is_directory(path)):
             raise ElmanError(f"{quote(path)} already exists; move it, or choose another {option.out}")
 
 
