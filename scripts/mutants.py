@@ -83,6 +83,8 @@ def find_mutants(path: Path) -> Iterator[Mutant]:
                 yield from ((*span(node), repr(value + step)) for step in (-1, 1))
             case ast.Call(ast.Attribute(value, name), []) | ast.Call(ast.Name(name), [value]) if name in _FORGOTTEN:
                 yield *span(node), text(value)
+            case ast.Call(ast.Name("min" | "max")):
+                return  # their order has no meaning
             case ast.Call(_, [first, second, *_]) if type(first) is type(second):
                 (start, begin), (end, stop) = span(first), span(second)
                 yield start, stop, (data[end:stop] + data[begin:end] + data[start:begin]).decode()

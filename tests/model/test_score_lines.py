@@ -189,6 +189,21 @@ def test_a_model_without_a_line_feed_does_not_predict_the_end() -> None:
     assert found[2] == Line(3, "漢", 1, unknown_nats(5), unknown_nats(5), 1, unknown_nats(5), "漢")
 
 
+@pytest.mark.parametrize("preset", ["reference", "counts"])
+@pytest.mark.parametrize("of_lines", [False, True])
+def test_logits_of_one_step_at_a_time_give_the_same(
+    preset: str, of_lines: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["anna", "bell", "an", "na na"] * 9
+    run = elman.train(elman.Corpus.from_lines(lines), preset=preset, lines=of_lines, max_updates=20, progress=False)
+    expected = run.model.score_lines(lines), run.model.score("\n".join(lines)).nats
+    for module in ("elman.model.score_lines", "elman.engine.numba.counts"):
+        monkeypatch.setattr(f"{module}.MAX_LOGITS", 1)
+    found = run.model.score_lines(lines), run.model.score("\n".join(lines)).nats
+    np.testing.assert_allclose(found[0], expected[0], rtol=tolerances.COMPILED)
+    assert found[1] == pytest.approx(expected[1], rel=tolerances.COMPILED)
+
+
 def test_without_sampled_line_feeds_a_line_begins_where_training_ended() -> None:
     model = made()
     model.parameters["c"][KNOWN.index("\n")] = -100

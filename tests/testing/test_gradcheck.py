@@ -129,7 +129,9 @@ def start(m: int, T: int, windows: int) -> tuple[Parameters, State, Windows]:
     return parameters, state.with_recurrent(np.full(m, 0.5)), Windows(x, T)
 
 
-def test_the_differences_are_those_of_a_plain_program() -> None:
+@pytest.mark.parametrize("limit", [1, 2**16])
+def test_the_differences_are_those_of_a_plain_program(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.testing.differences._LOGITS", limit)  # of one step at a time, and of all
     parameters, state, windows = start(3, 6, 2)
     pairs = [windows.at(0), windows.at(6)]
     found = central_differences(parameters, state, windows)
