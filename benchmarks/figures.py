@@ -117,6 +117,7 @@ def cells() -> Iterator[str]:
 GIVEN["docs/explanation/guarantees.md"] = [
     "every 30 s or 100,000 updates, less often if that needs more than 1 % of the time",
     "at most 40 times its size plus 2 MB",
+    "may contain 20 times its size",  # src/elman/formats/arpa_text.py, _MAX_RATIO
     "over 99 % of a layer's units are within 1e-6 of ±1 or 0",
     "exceeds 1.5 times the loss of uniform predictions",
 ]
