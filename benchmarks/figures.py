@@ -417,7 +417,6 @@ def nothing() -> Iterator[str]:
 
 
 SETTINGS = {
-    "docs/index.md": ["Python 3.11 to 3.14"],  # pyproject.toml
     "docs/how_to/evaluate_and_score.md": [
         "higher than 99 % of the held-out lines",  # the option before it
         "each costs about 25 nats",  # elman.text.unknown; tests/project/test_pages.py, test_the_guide_finds_the_anomaly

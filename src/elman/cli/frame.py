@@ -347,7 +347,7 @@ def suggest(name: str, names: Iterable[str], otherwise: str = "see --help") -> s
 
 
 def _name_option(token: Token, argument: Argument | None = None) -> str:
-    """Return the name of a token's option and, if the token is from a file, the file; or that of an argument."""
+    """Return the name of a token's option and, if the token is from a file, the file; or the name of its argument."""
     if token.keyword is None and argument is not None:
         return argument.name
     return shorten(_name_keyword(token)) + (f" in {quote(token.source)}" if _is_from_file(token) else "")
