@@ -369,7 +369,7 @@ def playground() -> Iterator[str]:
     """How large a page is."""
     quick, minute = (one for one in load("page")["results"] if one["run"] in ("quick", "minute"))
     sizes = [one["types"][one["weights"]]["megabytes"] for one in (quick, minute)]
-    yield f"the page has {sizes[0]:.1f} MB with preset `quick` and {sizes[1]:.1f} MB with `minute`"
+    yield f"the page is {sizes[0]:.1f} MB with preset `quick` and {sizes[1]:.1f} MB with `minute`"
 
 
 SUMMARIES = "src/elman/recipe.py"
