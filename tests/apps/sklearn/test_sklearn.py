@@ -169,6 +169,22 @@ def test_lines_are_classified_by_the_model_that_predicts_them_best() -> None:
     assert classifier.score(list(TEXTS), list(LABELS)) == 1
 
 
+def test_a_fit_that_fails_leaves_the_earlier_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = make_classifier(**SMALL | {"max_updates": 20}).fit([*LINES[:20], *ODD * 10], [0] * 20 + [1] * 20)
+    before = classifier.predict_log_proba(ODD)
+    with pytest.raises(ElmanError, match="cannot train on class 3"):
+        classifier.fit([*LINES[:20], "x"], [2] * 20 + [3])
+    np.testing.assert_array_equal(classifier.predict_log_proba(ODD), before)
+    assert classifier.classes_.tolist() == [0, 1]
+    detector = make_detector(**SMALL | {"max_updates": 20}).fit(LINES[:20])
+    scores = detector.decision_function(ODD)
+    monkeypatch.setattr(import_module("elman.apps.sklearn"), "BlockScorer", None)  # as if it were interrupted
+    with pytest.raises(TypeError):
+        detector.fit(LINES[20:40])
+    monkeypatch.undo()
+    np.testing.assert_array_equal(detector.decision_function(ODD), scores)
+
+
 def test_two_classes_of_numbers_and_their_frequencies() -> None:
     lines, classes = [*CLASSES["en"] * 6, *CLASSES["fi"] * 2], [1] * 24 + [0] * 8
     classifier = make_classifier().fit(lines, classes)

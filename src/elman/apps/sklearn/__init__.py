@@ -101,18 +101,22 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         lines = _list_lines(X)
         self._choose_aggregation()
         check_number("contamination", self.contamination, "from 0 to 0.5", lambda value: 0 <= value <= 0.5)
-        self.model_ = _train(self, lines, HELD_OUT if len(lines) * HELD_OUT >= MIN_HELD_OUT else 0.0)
-        if self.model_.score_quantiles is None:
-            self.offset_ = float(np.quantile(self.score_samples(lines), self.contamination))
+        model = _train(self, lines, HELD_OUT if len(lines) * HELD_OUT >= MIN_HELD_OUT else 0.0)
+        if model.score_quantiles is None:
+            offset = float(np.quantile(self._score(model, lines), self.contamination))
         else:
-            self.offset_ = -find_threshold(self.model_, self.by, 1 - self.contamination)
+            offset = -find_threshold(model, self.by, 1 - self.contamination)
+        self.model_, self.offset_ = model, offset  # set at once: a fit that fails leaves the earlier one
         return self
 
     def score_samples(self, X: Iterable[str]) -> NDArray[np.float64]:
         """Return the negative score of every line, float64 of shape (n_samples,): the lower, the more unusual."""
         check_is_fitted(self)
-        scorer, aggregate = BlockScorer(self.model_, carry_state=False), self._choose_aggregation()
-        return np.array([-aggregate(line) for line in scorer.score_batch(_list_lines(X))], np.float64)
+        return self._score(self.model_, _list_lines(X))
+
+    def _score(self, model: Model, lines: list[str]) -> NDArray[np.float64]:
+        scorer, aggregate = BlockScorer(model, carry_state=False), self._choose_aggregation()
+        return np.array([-aggregate(line) for line in scorer.score_batch(lines)], np.float64)
 
     def _choose_aggregation(self) -> Callable[[Line], float]:
         if not isinstance(self.by, str) or self.by not in AGGREGATIONS:
@@ -183,15 +187,17 @@ class LineClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_consistent_length(lines, y)
         try:
             check_classification_targets(y)
-            self.classes_, of, counts = np.unique(y, return_inverse=True, return_counts=True)
+            classes, of, counts = np.unique(y, return_inverse=True, return_counts=True)
         except TypeError:
             raise ElmanError("y must be classes of one type") from None
         if len(counts) < 2:
-            raise ElmanError(f"y must have at least two classes (got {quote(self.classes_.tolist())})")
-        self.class_log_prior_, self.models_ = np.log(counts / len(lines)), []
-        for k, name in enumerate(self.classes_):
+            raise ElmanError(f"y must have at least two classes (got {quote(classes.tolist())})")
+        models = list[Model]()
+        for k, name in enumerate(classes):
             with report_system_errors(f"train on class {shorten(name)}", errors=(ElmanError,)):
-                self.models_.append(_train(self, [lines[n] for n in np.flatnonzero(of == k)], validation=0.0))
+                models.append(_train(self, [lines[n] for n in np.flatnonzero(of == k)], validation=0.0))
+        # Set at once: a fit that fails leaves the earlier one.
+        self.classes_, self.class_log_prior_, self.models_ = classes, np.log(counts / len(lines)), models
         return self
 
     def predict_log_proba(self, X: Iterable[str]) -> NDArray[np.float64]:
