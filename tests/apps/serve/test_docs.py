@@ -59,7 +59,7 @@ def test_endpoints_and_metrics_are_documented(address: str) -> None:
 
 
 def test_the_limits_in_the_docs() -> None:
-    assert f"after {Settings().send_timeout:g} seconds it counts as disconnected" in PAGE
+    assert f"after {Settings().send_timeout:g} seconds it is disconnected" in PAGE
     for said in (
         f"list of up to {MAX_PROMPTS} strings",
         f"| `n` | integer 1 to {MAX_N} |",
