@@ -52,7 +52,7 @@ def test_the_text_is_the_values_of_the_field(name: str) -> None:
     assert read_corpus(name, field="text").text == expected.replace("\r\n", "\n")
     assert read_corpus(f"{name}.gz", field="text").newlines_translated == ("\r\n",)
     assert read_corpus(f"{name}.gz", field="text").text == expected.replace("\r\n", "\n")
-    write(f"mac-{name}", WRITERS[name]("abc").replace("\r", "").replace("\n", "\r").encode())
+    write(f"mac-{name}", WRITERS[name](["a", "b", "c"]).replace("\r", "").replace("\n", "\r").encode())
     assert read_corpus(f"mac-{name}", field="text").text == "a\nb\nc\n"
     corpus = read_corpus([name, name], field="text", lines=True)
     lines = 'It was a dark night;\nthe "rain", fell in\ttorrents.\n\U0001f602 \\u00e5\n5" disk\n'
