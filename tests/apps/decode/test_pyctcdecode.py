@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import elman
-from elman.pyctcdecode import build_ctcdecoder
+from elman.pyctcdecode import BeamSearchDecoderCTC, build_ctcdecoder
 from support.training import train
 
 LABELS = [" ", "a", "b", "c", "d", "e"]
@@ -149,7 +149,7 @@ def test_only_models_are_saved(tmp_path: Path) -> None:
 
 def test_the_defaults_are_pyctcdecodes() -> None:
     expected = {"beam_width": 100, "beam_prune_logp": -10.0, "token_min_logp": -5.0, "hotword_weight": 10.0}
-    for method in (build_ctcdecoder.decode, build_ctcdecoder.decode_beams):
+    for method in (BeamSearchDecoderCTC.decode, BeamSearchDecoderCTC.decode_beams):
         defaults = {each.name: each.default for each in inspect.signature(method).parameters.values()}
         assert defaults["beam_width"] == expected["beam_width"]
     assert defaults | expected == defaults

@@ -143,7 +143,18 @@ class BeamSearchDecoderCTC:
             raise ElmanError(f"{quote(filepath)} does not contain what save_to_dir writes ({error})") from None
 
 
-build_ctcdecoder = BeamSearchDecoderCTC
+def build_ctcdecoder(
+    labels: Sequence[str], kenlm_model_path: Any = None, alpha: float = ALPHA, beta: float = BETA
+) -> BeamSearchDecoderCTC:
+    """Return a `BeamSearchDecoderCTC` with these parameters.
+
+    Examples
+    --------
+    >>> from elman.pyctcdecode import build_ctcdecoder
+    >>> build_ctcdecoder([" ", "h", "i"], alpha=0.5, beta=2.5).labels
+    [' ', 'h', 'i', '']
+    """
+    return BeamSearchDecoderCTC(labels, kenlm_model_path, alpha, beta)
 
 
 def _identify(model: Model | None) -> str | None:
