@@ -23,9 +23,6 @@ from elman.engine_registry import NUMBA_INSTALLED
 NEWEST = {"numba": (0, 68), "llvmlite": (0, 50)}
 """The newest versions that are known to have the private names which `elman.jit.compiler` and `lowering` use."""
 
-COMPILES = NUMBA_INSTALLED
-"""Whether kernels are compiled."""
-
 
 def find_unknown_version() -> str:
     """Return which package is newer than `NEWEST`, or has a version that cannot be read; empty if none is."""
@@ -67,10 +64,10 @@ def is_plain() -> bool:
     return bool(reason)
 
 
-PLAIN = COMPILES and is_plain()
+PLAIN = NUMBA_INSTALLED and is_plain()
 """Whether kernels are compiled in plain mode."""
 
-if TYPE_CHECKING or (COMPILES and not PLAIN):
+if TYPE_CHECKING or (NUMBA_INSTALLED and not PLAIN):
     from elman.jit.runtime import UNUSED as UNUSED
     from elman.jit.runtime import KernelPointer as KernelPointer
     from elman.jit.runtime import Packed as Packed
@@ -92,7 +89,7 @@ elif PLAIN:
 
 def bind(function: Callable[..., Any], *arguments: object) -> Callable[..., Any]:
     """Return a kernel with its first arguments packed once, which saves a microsecond for each array."""
-    return partial(function, *((pack(*arguments),) if COMPILES and not PLAIN else arguments))
+    return partial(function, *((pack(*arguments),) if NUMBA_INSTALLED and not PLAIN else arguments))
 
 
 # --- The decorators ---
@@ -116,7 +113,7 @@ def compiled(*, allocates: bool = False, linked: bool = False, **options: Any) -
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        return make_kernel(function, {"fastmath": False} | options, allocates, linked) if COMPILES else function
+        return make_kernel(function, {"fastmath": False} | options, allocates, linked) if NUMBA_INSTALLED else function
 
     return decorate
 
