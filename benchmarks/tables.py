@@ -596,6 +596,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ngram_prior": ngram_prior,
     "published": lambda: table(*published.losses()),
     "published_molecules": lambda: table(*published.molecules()),
+    "published_messages": lambda: table(*published.messages()),
     "published_logs": lambda: table(*published.logs()),
     "sampling": sampling,
     "compression": compression,

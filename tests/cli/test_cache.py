@@ -86,7 +86,7 @@ def test_an_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv(variable, str(tmp_path / "file" / "cache"))
     expected = (
-        rf"^cannot store compiled kernels in '.*cache', which has none of these versions of Elman, Python, NumPy"
+        rf"^cannot store compiled kernels in '.*cache', which lacks kernels of these versions of Elman, Python, NumPy"
         rf" and Numba, so every .*: set {variable} to a folder that can be written$"
     )
     with pytest.warns(RuntimeWarning, match=expected) as seen:

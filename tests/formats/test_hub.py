@@ -82,6 +82,17 @@ def test_the_metadata_is_that_of_the_hub(folder: Path, run: Path) -> None:
     assert "strings of at most 3 characters\nthat occur at least 2 times in it" in text
 
 
+def test_a_diverged_run_has_no_perplexity(tmp_path: Path) -> None:
+    diverging: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1e5, "grad_clip": 0.0, "validation": 0.2}
+    run = train(
+        Corpus.from_text(TEXT * 3), **diverging, hidden_size=4, seq_length=T, max_updates=20, out=tmp_path / "run"
+    )
+    assert run.validation_loss is not None
+    assert run.validation_loss > 710
+    elman.export(tmp_path / "run", tmp_path / "hub", format="hub")
+    assert read_card(tmp_path / "hub")[0]["metrics"] == ["nats_per_char", "bits_per_char"]
+
+
 def test_a_run_whose_time_has_a_year_of_five_digits(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some file systems have such times."""
     later = SimpleNamespace(fromtimestamp=lambda seconds: date.fromtimestamp(seconds + 3e11))

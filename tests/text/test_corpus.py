@@ -46,7 +46,7 @@ def test_indices_that_are_none_are_refused(indices: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(module, "cache_dir", lambda: tmp_path / "cache")  # the kernels' stays where it is
+    monkeypatch.setattr(module, "writable_cache_dir", lambda: tmp_path / "cache")  # the kernels' stays where it is
     return tmp_path / "cache"
 
 

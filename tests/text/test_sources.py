@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from elman.errors import ElmanError
-from elman.storage import cache_dir
+from elman.storage import cache_dir, writable_cache_dir
 from elman.text import has_piped_text, read_corpus, sources
 from elman.text.sources import BUILTIN_CORPORA, _fetch, inspect_standard_input
 from support.texts import NOISE, refused, write
@@ -233,6 +233,22 @@ def test_shakespeare_is_fetched_into_the_cache(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("ELMAN_CACHE")
     assert cache_dir().is_absolute()
     assert "elman" in cache_dir().parts
+
+
+def test_a_shared_cache_is_only_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Users who may not write into it get their downloads and temporary files in their own cache."""
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    monkeypatch.setenv("ELMAN_CACHE", str(shared))
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(own / name))
+    monkeypatch.setattr(sources, "_fetch", lambda url, sha256, path: bytes(path))
+    assert writable_cache_dir() == shared  # it will be created
+    shared.mkdir()
+    assert writable_cache_dir() == shared
+    monkeypatch.setattr("os.access", lambda path, mode: (path, mode) != (shared, os.W_OK))
+    assert writable_cache_dir() == own / "elman"
+    assert BUILTIN_CORPORA["shakespeare"]() == bytes(own / "elman" / "shakespeare.txt")
+    (shared / "shakespeare.txt").write_bytes(CONTENT)  # put there for all users
+    assert BUILTIN_CORPORA["shakespeare"]() == bytes(shared / "shakespeare.txt")
 
 
 def test_python_docs_are_the_topics_in_order() -> None:

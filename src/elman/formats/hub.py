@@ -21,6 +21,7 @@ from elman.formats.contents import require_pruned
 from elman.formats.format import Format, IncludeText, Language, License, ModelInfo, Weights
 from elman.model import Model
 from elman.model.loading import HUB_WEIGHTS
+from elman.model.score import Score
 from elman.network.parameters import summarize
 from elman.runs.snapshot import LineData
 from elman.storage.files import parse_strict_json, read_regular_file, safe_message
@@ -63,7 +64,9 @@ def _render_card(model: Model, info: ModelInfo, **options: str | bool) -> str:
     if loss is not None:
         metrics = {"nats_per_char": ("Nats per character", loss)}
         metrics |= {"bits_per_char": ("Bits per character", loss / math.log(2))}
-        metrics |= {"perplexity": ("Perplexity per character", math.exp(loss))}
+        perplexity = Score(1, loss).perplexity
+        if math.isfinite(perplexity):  # not if training diverged to a loss above 709; YAML's infinity is no metric
+            metrics |= {"perplexity": ("Perplexity per character", perplexity)}
     network, config, ngrams = model.parameters.architecture, info.snapshot.config, model.parameters.ngrams
     weights, dataset = summarize(model.parameters)["weights"], _name_on_hub(info.text.name) if info.text else ""
     return environment.get_template("card.md").render(

@@ -138,7 +138,7 @@ def find_digest(module: str) -> str | None:
 def _warn_of_cache() -> None:
     variable = "NUMBA_CACHE_DIR" if os.environ.get("NUMBA_CACHE_DIR") else "ELMAN_CACHE"
     warnings.warn(
-        f"cannot store compiled kernels in {quote(kernel_dir())}, which has none of these versions of Elman,"
+        f"cannot store compiled kernels in {quote(kernel_dir())}, which lacks kernels of these versions of Elman,"
         " Python, NumPy and Numba, so every command compiles them again:"
         f" set {variable} to a folder that can be written",
         RuntimeWarning,

@@ -20,7 +20,7 @@ BATCH = 256  # lines drawn at a time: few enough to appear at once, many enough 
 MAX_REJECTED = 10_000  # consecutive rejected lines after which drawing stops
 
 
-_OF_LINES = "(models of independent lines)."
+_OF_LINES = "(models of lines)."
 LINE_OPTIONS = (
     Option("min_length", int, 0, f"Draw lines of fewer characters again, prompt included {_OF_LINES}"),
     Option("max_length", int | None, None, f"Draw lines of more characters again, prompt included {_OF_LINES}"),

@@ -14,4 +14,5 @@ from elman.storage.files import require_int as require_int
 from elman.storage.files import require_regular_file as require_regular_file
 from elman.storage.files import require_str as require_str
 from elman.storage.files import safe_message as safe_message
+from elman.storage.files import writable_cache_dir as writable_cache_dir
 from elman.storage.files import write_output as write_output

@@ -29,6 +29,17 @@ def cache_dir() -> Path:
     return Path(os.environ.get("ELMAN_CACHE") or user_cache_dir("elman"))
 
 
+def writable_cache_dir() -> Path:
+    """Return the directory in which downloads and temporary files are written.
+
+    It is `cache_dir`, or the user's cache directory if `ELMAN_CACHE` names one that this user can only read.
+    """
+    from platformdirs import user_cache_dir
+
+    directory = cache_dir()
+    return Path(user_cache_dir("elman")) if exists(directory) and not os.access(directory, os.W_OK) else directory
+
+
 def kernel_dir() -> Path:
     """Return the directory of compiled kernels, which has a subdirectory for each version of their source."""
     return Path(os.environ.get("NUMBA_CACHE_DIR") or cache_dir())

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, checks_types, list_items, quote, report_system_errors
-from elman.storage import cache_dir
+from elman.storage import writable_cache_dir
 from elman.text.alphabet import Alphabet, CodePointIndex, index_dtype
 
 CHUNK_SIZE = 1 << 20  # characters of a text in memory, or indices, processed at a time
@@ -206,12 +206,13 @@ class Spool:
                 self.file.flush()
         except OSError:  # not earlier: finding the cache is slower than writing a few indices
             remedy = ": free disk space there, or set ELMAN_CACHE to another directory"
-            with report_system_errors(f"store a text of this size in {str(cache_dir())!r}", remedy):
+            with report_system_errors(f"store a text of this size in {str(writable_cache_dir())!r}", remedy):
                 raise
 
     def _move_to_file(self) -> None:
-        cache_dir().mkdir(parents=True, exist_ok=True)
-        memory, self.file = self.file, tempfile.TemporaryFile(dir=cache_dir())  # noqa: SIM115 (see __exit__)
+        directory = writable_cache_dir()
+        directory.mkdir(parents=True, exist_ok=True)
+        memory, self.file = self.file, tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 (see __exit__)
         assert isinstance(memory, BytesIO)
         self.file.write(memory.getbuffer())
 

@@ -29,7 +29,7 @@ from types import SimpleNamespace
 from typing import IO, Any, Literal, cast
 
 from elman.errors import MAX_SHOWN, ElmanError, quote, report_system_errors, shorten
-from elman.storage import cache_dir, is_directory, make_absolute
+from elman.storage import cache_dir, is_directory, make_absolute, writable_cache_dir
 
 Source = str | os.PathLike[str] | IO[bytes] | IO[str]
 """A file, directory, glob pattern, open file, ``-`` or built-in text; see `elman.text.read_corpus`."""
@@ -229,6 +229,12 @@ SHAKESPEARE_FILE = "shakespeare.txt"  # name of the downloaded text in the cache
 _SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
+def _find_shakespeare() -> Path:
+    """Return the path of the text, in a cache that others have filled if it is there."""
+    path = cache_dir() / SHAKESPEARE_FILE
+    return path if path.is_file() else writable_cache_dir() / SHAKESPEARE_FILE
+
+
 def _python_docs() -> bytes:
     from pydoc_data.topics import topics
 
@@ -254,6 +260,6 @@ def _fetch(url: str, sha256: str, path: Path) -> bytes:
 
 BUILTIN_CORPORA: dict[str, Callable[[], bytes]] = {
     "python-docs": _python_docs,
-    "shakespeare": lambda: _fetch(_SHAKESPEARE_URL, _SHAKESPEARE_SHA256, cache_dir() / SHAKESPEARE_FILE),
+    "shakespeare": lambda: _fetch(_SHAKESPEARE_URL, _SHAKESPEARE_SHA256, _find_shakespeare()),
 }
 """Name -> a function that returns the text as UTF-8 bytes; it raises `ElmanError` if a download fails."""

@@ -39,7 +39,7 @@ DEFAULT_MAX_TOKENS = 16
 SEED = 2**63
 MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP = 128, 16, 5, 16, 200
 OPENAI_OPTIONS = ("temperature", "top_p")  # the sampling options that OpenAI's API has
-NOT_OPENAI = "Not in the OpenAI API."
+NOT_OPENAI = "Elman extension."
 
 Prompt = str | list[int]
 Integral = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
