@@ -60,7 +60,7 @@ class DirectoryLock:
         lock = FileLock(self.path, timeout=ACQUIRE_SECONDS, thread_local=False)
         try:
             if not is_directory(self.directory):
-                self.directory.mkdir(parents=True)
+                self.directory.mkdir(parents=True, exist_ok=True)  # another process may create it now
                 with suppress(OSError):  # the parent may be unreadable
                     sync_directory(self.directory.parent)
             lock.acquire()

@@ -350,6 +350,7 @@ def test_directories_that_are_refused(tmp_path: Path) -> None:
         lock.acquire()
         with pytest.raises(LockedError, match=r"c' is locked, another process is writing to it; wait until that ends"):
             small_sweep(tmp_path, 1, out=tmp_path / "c")
+    assert not (tmp_path / "c" / "study.db").exists()
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "study.db").write_text("no database " * 99)
     expected = r"^cannot use the database '.*study\.db' \(file is not a database\): choose another out$"

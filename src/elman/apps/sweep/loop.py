@@ -56,15 +56,16 @@ def run_sweep(settings: SweepSettings, callback: Callback) -> SweepResult:
     reject_links(*(directory / name for name in (STUDY, LOG, BEST, TRIAL_RUNS)), *directory.glob(f"{TRIAL_RUNS}/*"))
     if not exists(directory / STUDY):
         require_free(directory, [TRIALS, REPORT])
-    with open_study(settings) as study, DirectoryLock(directory) as lock:
-        lock.acquire()
-        study.check_identity(sha256)
-        study.release()
-        is_stopped = study.remaining() != 0 and optimize(study, sha256, callback)
-        result = SweepResult.of(study.study, settings, interrupted=is_stopped and study.remaining() != 0)
-        write_trials(result)
-        copy_best(result)
-        write_report(result, study.study)
+    with DirectoryLock(directory) as lock:
+        lock.acquire()  # first: two processes cannot create one database at the same time
+        with open_study(settings) as study:
+            study.check_identity(sha256)
+            study.release()
+            is_stopped = study.remaining() != 0 and optimize(study, sha256, callback)
+            result = SweepResult.of(study.study, settings, interrupted=is_stopped and study.remaining() != 0)
+            write_trials(result)
+            copy_best(result)
+            write_report(result, study.study)
     failed = result.select("failed")
     if failed and len(failed) == len(result.trials):
         raise ElmanError(f"every trial failed; trial {failed[0].number}: {failed[0].error}")

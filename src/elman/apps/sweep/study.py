@@ -128,7 +128,6 @@ def open_study(settings: SweepSettings) -> Iterator[SweepStudy]:
 
 def _open_file(directory: Path) -> RDBStorage:
     """Open the SQLite file of a directory; a journal of Optuna is unreadable once SIGKILL left half a line in it."""
-    directory.mkdir(parents=True, exist_ok=True)
     # In a URL, characters of the path such as "?" would have a meaning.
     connect = partial(sqlite3.connect, directory / STUDY, timeout=LOCK_SECONDS, check_same_thread=False)
     # A connection in a pool would stay open if the file is not a database of Optuna.
