@@ -226,8 +226,8 @@ def growth_short() -> str:
 CHOICE = {
     "minute": ("most texts; the default", "GRU, 1 to 4 layers"),
     "quick": ("a first result", "GRU, 1 layer"),
-    "strong": ("about 1 MB of text", "GRU, 4 layers"),
-    "hour": ("5 MB or more", "GRU, 4 layers"),
+    "strong": ("about 1 MB of text", "GRU, 2 or 4 layers"),
+    "hour": ("5 MB or more", "GRU, 2 or 4 layers"),
     "counts": ("a [decoder](decode.md)", "none: n-grams alone"),
     "reference": ("repeating min-char-rnn", "vanilla RNN"),
     "steady": ("the same network, trained better", "vanilla RNN"),

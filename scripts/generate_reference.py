@@ -27,7 +27,6 @@ from elman.cli import parameters
 from elman.cli.frame import create_app
 from elman.config import Config
 from elman.engine import get_engine
-from elman.errors import flag
 from elman.model import Model
 from elman.network import Architecture, initial_parameters
 from elman.network.sampling import list_sampling_options
@@ -83,9 +82,6 @@ def commands() -> str:
     docs = re.sub(r"(?<= )(?:\n+ +\* [^\n]*)+", "", re.sub(r"(`--(?:preset|log) [^\n]*)\n\n(?= +\* )", r"\1 \n", docs))
     docs = re.sub(r"(?<=`CORPUS`: )Text file.*(?= \*\[default)", "One [text](#common-options).", docs)
     docs = re.sub(r"^\*\*(?:Arguments|Parameters)\*\*:\n\n", "", docs, flags=re.MULTILINE)
-    for option in list_sampling_options():
-        docs = re.sub(rf"^\* `{flag(option.name)} .*\n", "", docs, flags=re.MULTILINE)
-    docs = docs.replace("* `--stop", "* The [sampling options](settings.md#sampling-options).\n* `--stop")
     docs = docs.replace("Hyperparameter preset.", "Hyperparameter [preset](settings.md#presets), by default minute.")
     docs = re.sub(r" `?--help-all`? shows all settings\.", "", docs)
     docs = docs.replace("preset minute.\n", "[preset](settings.md#presets) minute.\n")
@@ -247,12 +243,6 @@ def _one_type(schema: dict[str, Any]) -> str:
     return f"{schema['type']}{limits}"
 
 
-def sampling_options() -> str:
-    """Return the sampling options, in the order in which they apply; requests have the defaults of OpenAI's API."""
-    rows = ([code(option.name), code(option.start), option.help] for option in list_sampling_options())
-    return table(["option", "default", "meaning"], rows)
-
-
 def error_statuses() -> str:
     """Return the statuses of errors."""
     return table(["status", "meaning"], ([str(status), text] for status, text in ERRORS.items()))
@@ -323,7 +313,6 @@ GENERATORS: tuple[Callable[[], str], ...] = (
     loggers,
     metrics_columns,
     prometheus_metrics,
-    sampling_options,
     settings,
     teacher,
 )

@@ -130,14 +130,14 @@ class Config:
     )  # fmt: skip
     validation: float | str = _fraction(
         0.0,
-        "Validation set: a fraction held out from the end of the text, or a file. The model with the lowest"
-        " validation loss is kept.",
+        "Validation set: a fraction held out from the end of the text (of lines: at random), or a file. The"
+        " model with the lowest validation loss is kept.",
         0.1,
     )
     validate_every: int = _option(
         0,
-        "Updates between validations; 0 validates after every epoch and at least ten times per run, in at most"
-        " about 5 % of the time.",
+        "Updates between validations; 0 validates after every epoch and at least ten times per run, unless that takes"
+        " more than about 5 % of the time.",
         minimum=0,
     )
     validation_chars: int = _option(

@@ -316,7 +316,7 @@ PRESETS = {
         "4-layer GRU (2 layers below 200 kB), 192 to 256 units, with an n-gram prior, 4 min: validation loss 1.34"
         " nats/char on tiny Shakespeare", {"validation": 0.1}, 240.0),
     "hour": Preset(
-        "4-layer GRU, 256 units (448 for 5 MB), with an n-gram prior, 1 h, for long texts",
+        "4-layer GRU (2 layers below 200 kB), 256 units (448 for 5 MB), with an n-gram prior, 1 h, for long texts",
         {"validation": 0.1}, 3600.0),
 }  # fmt: skip
 

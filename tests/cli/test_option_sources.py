@@ -97,6 +97,15 @@ def test_texts_and_runs_may_be_set_too(command: Command, tmp_path: Path) -> None
     assert json.loads(command("eval", "--config", config).out)["chars"] == 2 * len(TEXT) - 1
 
 
+def test_a_command_of_a_command_has_a_table_of_its_own(command: Command, tmp_path: Path) -> None:
+    config = write(tmp_path, "[runs]\nbest = 'novel.txt'\n[runs.diff]\njson = true\n")
+    assert json.loads(command("runs", "diff", "run", "run", "--config", config).out) == {"settings": {}}
+    assert command("runs", "run", "--config", config).out == "run\n"
+    config = write(tmp_path, "[runs.diff]\njsno = true\n")
+    refused = command("runs", "diff", "run", "run", "--config", config)
+    assert_refused(refused, "unknown option jsno in ", "did you mean json?")
+
+
 def test_a_variable_that_is_not_valid(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELMAN_EVAL_WINDOW", "x")
     assert_refused(command("eval", "run", "novel.txt"), "ELMAN_EVAL_WINDOW must be an integer (got 'x')")

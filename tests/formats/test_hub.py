@@ -13,7 +13,7 @@ import pytest
 
 import elman
 from elman.errors import ElmanError
-from elman.formats import exchange
+from elman.formats import exchange, page
 from elman.model.loading import fingerprint
 from elman.storage.tensors import read_description
 from elman.text import Corpus
@@ -80,6 +80,13 @@ def test_the_metadata_is_that_of_the_hub(folder: Path, run: Path) -> None:
     assert "hf://OWNER/it-s-a-model-\n" in text  # a name that the Hub accepts
     assert f"`my novel: \N{PILE OF POO}.txt`, {len(TEXT) * 3} characters" in text
     assert "strings of at most 3 characters\nthat occur at least 2 times in it" in text
+
+
+def test_a_model_that_is_too_large_for_a_page(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "MAX_WEIGHTS", 10)
+    elman.export(run, tmp_path / "large", format="hub")
+    assert sorted(path.name for path in (tmp_path / "large").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert "page.html" not in (tmp_path / "large" / "README.md").read_text("utf-8")
 
 
 def test_a_diverged_run_has_no_perplexity(tmp_path: Path) -> None:

@@ -189,6 +189,14 @@ def test_a_training_that_needs_too_much_memory_is_refused_before_it_is_allocated
     assert not (tmp_path / "run").exists()
 
 
+def test_the_memory_of_counts_depends_on_the_text_and_on_the_table() -> None:
+    """3 bytes per character, at most 4 per byte of the largest table."""
+    for N, size, expected in ((1000, 256.0, 3000), (10**9, 256.0, 1_024_000_000)):
+        config = make_config("reference", {"ngram_order": 3, "ngram_max_size": size})
+        found = {name: needed for (name, _), needed in initialization._estimate_memory(config, 10, N).items()}
+        assert found["n-gram counts"] == expected
+
+
 def test_a_run_that_needs_too_much_memory_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = Corpus.from_text(TEXT)
     options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "preset": "reference"}

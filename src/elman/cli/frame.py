@@ -129,8 +129,10 @@ def _launch(
     tables = {} if config is None else _read_tables(config)
 
     def add_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-        options = _add_positional_arguments(tables.get(" ".join(commands), {}), str(config), arguments)
-        Dict(dict.fromkeys(commands, options), source=str(config))(app, commands, arguments)
+        options = _add_positional_arguments(_find_options(tables, commands), str(config), arguments)
+        for name in reversed(commands):
+            options = {name: options}
+        Dict(options, source=str(config))(app, commands, arguments)
 
     app.config = [_warn_of_unknown_variables, Env(ENVIRONMENT, show=False), add_from_file, _reject_empty_paths]
     return _call(tokens, app)
@@ -151,6 +153,14 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
         if name not in names:
             raise ElmanError(f"unknown command {quote(name)} in {quote(path)}; {suggest(name, names)}")
     return tables
+
+
+def _find_options(tables: dict[str, Any], commands: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options of a command; those of ``runs diff`` are in the table ``[runs.diff]``."""
+    options, command = tables, app
+    for name in commands:
+        options, command = options.get(name, {}), command[name]
+    return {name: value for name, value in options.items() if name not in command}
 
 
 def _add_positional_arguments(table: dict[str, Any], source: str, arguments: ArgumentCollection) -> dict[str, Any]:

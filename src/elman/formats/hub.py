@@ -49,7 +49,7 @@ def write(
     header = {"model_type": MODEL_TYPE, "elman_version": __version__, "vocab_size": len(snapshot.alphabet)}
     text = json.dumps(header | snapshot.config.without_paths(), indent=2) + "\n"
     files = {HUB_WEIGHTS: snapshot.serialize(), SETTINGS: text.encode()}
-    if not page.FORMAT.missing(model.parameters.architecture):
+    if not page.FORMAT.missing(model.parameters.architecture) and page.count_weights(model) <= page.MAX_WEIGHTS:
         files[PAGE] = page.write(model, info, license=license, weights=weights, include_text=include_text)
     card = _render_card(model, info, license=license, language=language, has_page=PAGE in files)
     return files | {CARD: card.encode()}

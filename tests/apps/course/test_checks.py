@@ -262,6 +262,22 @@ def test_another_mistake_is_located(old: str, new: str, expected: str) -> None:
     assert finding.startswith(expected), finding
 
 
+@pytest.mark.parametrize("fault", read_faults()["forward"], ids=lambda fault: fault.name)
+def test_a_forward_pass_cannot_change_what_it_is_compared_with(fault: Any) -> None:
+    cell = next((cell for cell in ("gru", "lstm") if fault.name.startswith(cell)), "rnn")
+    forward = solution("forward", fault.name, cell=cell)
+
+    def overwrite(parameters: dict[str, Any], h0: Any, x: Any, y: Any) -> Any:
+        result = forward(parameters, h0, x, y)
+        for array in (*parameters.values(), h0, x, y):
+            array[...] = 0
+        return result
+
+    with np.errstate(all="ignore"):
+        found = [check_forward(each, cell=cell).findings for each in (overwrite, forward)]
+    assert found[0] == found[1]
+
+
 def test_the_passes_cannot_change_what_they_are_compared_with() -> None:
     overwrites = RETURN.replace("return", "result =") + "; W[:] = h[:] = p[:] = x[:] = y[:] = 0; return result"
     assert check_gradients(*load_passes((RETURN, overwrites))).passed

@@ -108,6 +108,12 @@ def test_a_text_cannot_leave_its_place_and_only_the_page_itself_runs(nasty: Expl
     )
 
 
+@pytest.mark.parametrize("text", ["a", "a\n", "\na", "\n\n", "a\n\nb\n"])
+def test_every_line_is_an_element(text: str) -> None:
+    lines = [f"<div>{line}</div>" for line in text.replace("\n", "<b>↵</b>\n</div><div>").split("</div><div>") if line]
+    assert explain_page.render_lines(text, {}) == "\n".join(lines)
+
+
 def test_its_arrays_are_those_of_the_explanation(nasty: ExplainPage) -> None:
     found, explanation = Html(render_page(nasty)), nasty.explanation
     N, D = explanation.quantized.shape

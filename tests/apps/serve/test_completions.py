@@ -167,6 +167,20 @@ def test_a_text_ends_before_a_stop_sequence(client: httpx.Client, stop: str | li
     assert response["usage"]["completion_tokens"] == len(choice["text"])
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_stop_sequence_at_the_limit(client: httpx.Client, chunked: bool) -> None:
+    """The beginning of a stop sequence is held back while characters may follow, and is delivered if none do."""
+    for length in range(20, 40):
+        whole = texts(client, PROMPT, seed=6, max_tokens=length)[0]
+        absent = next(whole[-1] + each for each in tiny().alphabet.characters if whole[-1] + each not in whole)
+        for stop, expected in ((absent, (whole, "length")), (whole[-2:], (whole[: whole.find(whole[-2:])], "stop"))):
+            options = {"seed": 6, "max_tokens": length, "stop": stop}
+            found = events(client, **options) if chunked else [complete(client, PROMPT, **options)]
+            choices = [choice for each in found for choice in each["choices"]]
+            text = "".join(choice["text"] for choice in choices)
+            assert (text, choices[-1]["finish_reason"]) == expected
+
+
 def test_arguments_without_effect(client: httpx.Client) -> None:
     nothing = {"best_of": 1, "presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "suffix": None}
     expected = texts(client, seed=1)

@@ -300,7 +300,7 @@ def check_forward(
         large_p = is_finite_if_large(forward, 2, "p", OUTPUT) or not np.isfinite(p).all()
         small_loss, _, small_p = forward(*small.copy())
         with np.errstate(all="ignore"):
-            ratio = -as_array(small_loss, 0, "loss").ravel()[:1] / np.log(as_array(small_p, 2, "p")[:1, y[0]])
+            ratio = -as_array(small_loss, 0, "loss").ravel()[:1] / np.log(as_array(small_p, 2, "p")[:1, small.y[0]])
         return {
             "h": h, "p": p, "loss": loss.reshape(()), OF_LARGE_A: np.array(float(large_h)),
             "p of large logits": np.array(float(large_p)), OF_SMALL_P: ratio,

@@ -30,10 +30,11 @@ from elman.formats.page import render_page
 from elman.model import Model
 
 ERRORS = {
-    400: "An argument is unknown, missing or invalid, or a character is not in the model's alphabet.",
+    400: "The body is not JSON, an argument is unknown, missing or invalid, or a character is not in the alphabet.",
     401: "The API key is missing or invalid.",
     403: "The Host header is not allowed, or the request comes from a page of another site.",
     404: "There is no such model or endpoint.",
+    405: "The endpoint does not support the method.",
     408: "The request body was not received in time.",
     413: "The request body is too large.",
     415: "The Content-Type of the request body is not JSON.",

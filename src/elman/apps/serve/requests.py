@@ -183,7 +183,7 @@ class CompletionRequest(RequestBody):
     logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS), Integral] | None = None
     """Number of most likely characters to report at every position."""
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] = []
-    """Stop sequences; not returned. One with an unknown character has no effect."""
+    """Stop sequences of 1 to 200 characters; not returned. One with an unknown character has no effect."""
     user: str = ""
     """Ignored."""
     best_of: Annotated[int, Field(ge=1, le=1), Integral] = Field(1, description=UNSUPPORTED)

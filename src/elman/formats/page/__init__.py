@@ -69,6 +69,11 @@ def list_sampling_fields() -> list[dict[str, Any]]:
     ]
 
 
+def count_weights(model: Model) -> int:
+    """Return the number of weights, which a page limits."""
+    return sum(array.size for array in model.parameters.values())
+
+
 def pack_model(
     model: Model, info: ModelInfo, *, license: str = "", weights: str = "", include_text: bool = False
 ) -> bytes:
@@ -78,7 +83,7 @@ def pack_model(
     require_pruned(ngrams, include_text)
     if ngrams is not None:
         ngrams.require_counts()
-    if (size := sum(array.size for array in model.parameters.values())) > MAX_WEIGHTS:
+    if (size := count_weights(model)) > MAX_WEIGHTS:
         raise ElmanError(f"a page can have at most {MAX_WEIGHTS:,} weights (this model has {size:,}); export to npz")
     weights = weights or choose_weights(model)
     if weights not in WEIGHTS:

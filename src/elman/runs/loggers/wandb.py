@@ -133,5 +133,5 @@ def _without_paths(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 SPEC = LoggerSpec(
-    f"{__name__}:WandbLogger", "wandb", "the metrics, samples and settings for Weights & Biases", extra="wandb"
+    f"{__name__}:WandbLogger", "wandb", "metrics, samples and settings, also sent to Weights & Biases", extra="wandb"
 )
