@@ -172,8 +172,6 @@ def performance() -> Iterator[str]:
     times = {name: one["microseconds"] for name, one in load("speed")["results"][0]["figures"].items()}
     numpy, elman = times["textbook NumPy"], times["Elman float32, 2 threads"]
     yield f"{numpy / elman:.0f} times as fast as a NumPy program (float32 on two threads against float64 on one)."
-    largest = load("growth")["sizes"][-1]
-    yield f"a text of {largest['characters'] / 1e9:g} GB needs about {largest['peak_megabytes'] / 1000:.1f} GB"
     elman, lstm, nanogpt = (
         peer(name, 60)["window_loss"] for name in ("Elman", "PyTorch LSTM 256", "nanoGPT, CPU recipe")
     )
@@ -200,7 +198,6 @@ def published() -> Iterator[str]:
     results = load("published")["results"]
     (hour,) = (one for one in results if one["data"] == "moses" and one["settings"] and one["ngram_weight"] == 1)
     yield f"| valid by RDKit | {hour['valid']:.1%} | 97.5% |".replace("%", " %")
-    yield f"| distinct, of the first 10,000 valid ones | {hour['unique']:.2%} | 99.9% |".replace("%", " %")
     yield f"| not in the training set, of all distinct ones | {hour['novel']:.1%} | 84.2% |".replace("%", " %")
     bgl = {one["method"]: one["average_precision"] for one in results if one["data"] == "bgl"}
     masked = in_range(".2f", (value for name, value in bgl.items() if "--mask" in name))

@@ -358,6 +358,13 @@ def test_a_reader_that_stops_early_makes_no_noise(run: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.usefixtures("run")
+def test_a_terminal_without_a_size() -> None:
+    """Rich prints nothing in no columns."""
+    process = elman_process("eval", "run", "novel.txt", env=os.environ | {"COLUMNS": "0"})
+    assert b"perplexity" in process.communicate()[0]
+
+
 def test_text_is_utf8_whatever_the_terminal_says(folder: Path) -> None:
     train(Corpus.from_text("åäö漢字🐈" * 9), hidden_size=3, seq_length=T, engine="numpy", epochs=1, out="run")
     process = elman_process("sample", "run", "-q", "--length", 100, env=os.environ | {"PYTHONIOENCODING": "ascii"})

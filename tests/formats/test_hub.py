@@ -85,7 +85,8 @@ def test_the_metadata_is_that_of_the_hub(folder: Path, run: Path) -> None:
 def test_a_model_that_is_too_large_for_a_page(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "MAX_WEIGHTS", 10)
     elman.export(run, tmp_path / "large", format="hub")
-    assert sorted(path.name for path in (tmp_path / "large").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    files = ["README.md", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "large").iterdir()) == files
     assert "page.html" not in (tmp_path / "large" / "README.md").read_text("utf-8")
 
 

@@ -120,7 +120,7 @@ class TrainingDisplay(StopSignals, CallbackList):
         self.progress = create_display(not quiet, self.console)
         self.progress.prints_samples = prints_samples
         CallbackList.__init__(self, self.progress)
-        self.out, self.quiet, self.compiles, self.is_asked = out, quiet, False, False
+        self.out, self.compiles, self.is_asked = out, False, False
 
     def __exit__(self, *_: object) -> None:
         self.progress.close()
@@ -151,9 +151,8 @@ class TrainingDisplay(StopSignals, CallbackList):
         self.progress.on_gradient_check(*check)
 
     def on_warning(self, warning: str) -> None:
-        """Print a warning in one line, unless `quiet`."""
-        if not self.quiet:
-            self.console.print_line(f"warning: {warning}")
+        """Print a warning in one line."""
+        self.console.print_line(f"warning: {warning}")
 
     def should_stop(self) -> bool:
         """Return whether a signal has arrived."""

@@ -231,6 +231,8 @@ def main(arguments: list[str] | None = None, started: float | None = None) -> No
         # A text may contain characters that the terminal's encoding does not have, or lone surrogates.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if not os.environ.get("COLUMNS", "").strip("0 "):  # a terminal without a size; Rich would print nothing
+        os.environ.pop("COLUMNS", None)
     if threading.current_thread() is threading.main_thread():
         for number in {signal.SIGTERM, HANGUP or signal.SIGTERM}:
             if signal.getsignal(number) is signal.SIG_DFL:

@@ -225,7 +225,8 @@ def test_the_command(tmp_path: Path, command: Command) -> None:
     table = (ROOT / "docs" / "reference" / "files.md").read_text("utf-8")
     assert f"| `sweep` | `{' '.join(results)}` |" in table
     assert (results["complete"], results["interrupted"]) == (2, False)
-    again = command("sweep", write_text(tmp_path), "-o", tmp_path / "s", "--trials", 2, "--total-seconds", 100, *options)
+    limits = "--trials", 2, "--total-seconds", 100
+    again = command("sweep", write_text(tmp_path), "-o", tmp_path / "s", *limits, *options)
     assert "\nended and saved; the same command continues the sweep\n" in again.out
     table_shown = create_table(small_sweep(tmp_path, 2))
     assert table_shown.row_count == 2
