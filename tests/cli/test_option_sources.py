@@ -104,6 +104,10 @@ def test_a_command_of_a_command_has_a_table_of_its_own(command: Command, tmp_pat
     config = write(tmp_path, "[runs.diff]\njsno = true\n")
     refused = command("runs", "diff", "run", "run", "--config", config)
     assert_refused(refused, "unknown option jsno in ", "did you mean json?")
+    config = write(tmp_path, "[runs]\ndiff = 3\n")
+    refused = command("runs", "diff", "run", "run", "--config", config)
+    assert_refused(refused, "'diff' in ", " must be the table of a command")
+    assert_refused(command("runs", "run", "--config", config), "'diff' in ", " must be the table of a command")
 
 
 def test_a_variable_that_is_not_valid(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,11 +128,11 @@ def _launch(
     """
     tables = {} if config is None else _read_tables(config)
 
-    def add_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-        options = _add_positional_arguments(_find_options(tables, commands), str(config), arguments)
+    def add_from_file(called: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        options = _add_positional_arguments(_find_options(tables, app, commands, config), str(config), arguments)
         for name in reversed(commands):
             options = {name: options}
-        Dict(options, source=str(config))(app, commands, arguments)
+        Dict(options, source=str(config))(called, commands, arguments)
 
     app.config = [_warn_of_unknown_variables, Env(ENVIRONMENT, show=False), add_from_file, _reject_empty_paths]
     return _call(tokens, app)
@@ -155,12 +155,14 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def _find_options(tables: dict[str, Any], commands: tuple[str, ...]) -> dict[str, Any]:
+def _find_options(table: dict[str, Any], command: App, commands: tuple[str, ...], path: Path | None) -> dict[str, Any]:
     """Return the options of a command; those of ``runs diff`` are in the table ``[runs.diff]``."""
-    options, command = tables, app
-    for name in commands:
-        options, command = options.get(name, {}), command[name]
-    return {name: value for name, value in options.items() if name not in command}
+    for name, value in table.items():
+        if name in command and not isinstance(value, dict):
+            raise ElmanError(f"{quote(name)} in {quote(path)} must be the table of a command")
+    if commands:
+        return _find_options(table.get(commands[0], {}), command[commands[0]], commands[1:], path)
+    return {name: value for name, value in table.items() if name not in command}
 
 
 def _add_positional_arguments(table: dict[str, Any], source: str, arguments: ArgumentCollection) -> dict[str, Any]:
