@@ -235,7 +235,7 @@ def describe_min_count(kind: TextKind, corpus: Corpus) -> str:
         return ""
     share = count_characters(corpus)[-1] / len(corpus.indices)
     rare = f"characters that occur fewer than {kind.settings['min_count']} times, {share:.2%} of the text"
-    return f"{rare}, are replaced by one unknown symbol ({option.min_count:0} keeps them)"
+    return f"{rare}, are replaced by one unknown symbol ({option.min_count:1} keeps them)"
 
 
 def sample_lines(corpus: Corpus) -> list[str]:
