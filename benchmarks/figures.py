@@ -126,7 +126,7 @@ def inspect_hidden_units() -> Iterator[str]:
 GIVEN["docs/explanation/guarantees.md"] = [
     "every 30 s or 100,000 updates, less often if that needs more than 1 % of the time",
     "at most 40 times its size plus 2 MB",
-    "may contain 20 times its size plus 1 MB",  # src/elman/formats/arpa_text.py, _MAX_RATIO
+    "may expand to 20 times its size plus 1 MB",  # src/elman/formats/arpa_text.py, _MAX_RATIO
     "over 99 % of a layer's units are within 1e-6 of ±1 or 0",
     "exceeds 1.5 times the loss of uniform predictions",
 ]
@@ -437,8 +437,8 @@ SETTINGS = {
     "docs/how_to/serve.md": ["after 30 seconds it is disconnected"],  # tests/apps/serve/test_docs.py
     "docs/how_to/stop_and_resume.md": ["the last 10 % of the text"],  # the option before it
     "docs/how_to/texts.md": [
-        "keeps 99 % of the text",  # KEPT there
         "time stamps in 70 % of lines",  # STAMPED of elman.text.kinds
+        "keeps 99 % of the text",  # KEPT there
         "delivers nothing within 5 s",  # PIPE_SECONDS of elman.text.sources
         "750,000 characters per second of the limit",  # MAX_CHARS_PER_SECOND of elman.recipe
     ],

@@ -203,11 +203,11 @@ def evaluate_messages(files: dict[str, bytes], options: argparse.Namespace) -> I
     }
     rows = sorted({*files["sms.tsv"].decode("utf-8").split("\n")} - {""})
     for title, method in methods.items():
-        found = [test_classifier(method(), random.Random(seed).sample(rows, len(rows))) for seed in SPLITS]
+        found = [judge_classifier(method(), random.Random(seed).sample(rows, len(rows))) for seed in SPLITS]
         yield {"method": title} | {key: round(statistics.mean(one[key] for one in found), 4) for key in found[0]}
 
 
-def test_classifier(classifier: Any, rows: list[str]) -> dict[str, float]:
+def judge_classifier(classifier: Any, rows: list[str]) -> dict[str, float]:
     """Train on the first half of the rows, and return how the second half is classified, and the time of training."""
     labels, messages = zip(*(row.split("\t", 1) for row in rows), strict=True)
     half, start = len(rows) // 2, time.perf_counter()

@@ -144,8 +144,8 @@ def busy_minute() -> str:
     )
     counts = _in_range("{:.3f}", [row["counts_loss"] for row in rows])
     return (
-        f"On tiny Shakespeare, `minute` reaches {idle} nats per character on idle cores, {one} with one thread, and"
-        f" {busy} beside four busy processes. The n-gram counts alone reach {counts}."
+        f"In two runs each on tiny Shakespeare, `minute` reaches {idle} nats per character on idle cores, {one} with"
+        f" one thread, and {busy} beside four busy processes. The n-gram counts alone reach {counts}."
     )
 
 

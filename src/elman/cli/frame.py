@@ -156,7 +156,7 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _find_options(table: dict[str, Any], command: App, commands: tuple[str, ...], path: Path | None) -> dict[str, Any]:
-    """Return the options of a command; those of ``runs diff`` are in the table ``[runs.diff]``."""
+    """Return the options of a command, of which ``[runs.diff]`` is the table of ``runs diff``."""
     for name, value in table.items():
         if name in command and not isinstance(value, dict):
             raise ElmanError(f"{quote(name)} in {quote(path)} must be the table of a command")
