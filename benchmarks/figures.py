@@ -82,12 +82,17 @@ JUMP = 2.0
 
 @page("docs/how_to/find_anomalies.md", given=["higher than 99 % of the lines"])  # the option before it
 def find_anomalies() -> Iterator[str]:
-    """The lines that score highest. The page abbreviates them."""
-    header, *rows = load("readme")["log"]["output"].splitlines()[-3:]
+    """The lines that score highest, which the page abbreviates, and how many the threshold flags with several seeds."""
+    log = load("readme")["log"]
+    header, *rows = log["output"].splitlines()[-3:]
     yield header
     for *figures, line in (row.split("\t") for row in rows):
         yield " ".join(figures)
         yield line[-40:]
+    default, *_ = flags = log["flags"]
+    yield f"flags {default['flagged']} lines, including {default['alerts_flagged']} of the {default['alerts']} alerts"
+    lines, alerts = (in_range("d", (one[name] for one in flags)) for name in ("flagged", "alerts_flagged"))
+    yield f"{len(flags)} seeds flag {lines} lines, including {alerts} alerts"
 
 
 @page(

@@ -6,7 +6,8 @@
 
 Runs the first `sh` blocks of the pages that name these files, without their downloads, and writes what they print to
 ``benchmarks/results/readme.json``; `figures.py` compares the pages with it. The names differ from run to run.
-Each block runs twice; for the first run, the kernel cache is empty.
+Each block runs twice; for the first run, the kernel cache is empty. The log's block runs once more per seed, to count
+the lines that the threshold flags, and the alerts among them. A file given as ``-`` keeps its stored result.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from speed import machine
 HERE = Path(__file__).parent
 PAGES = {"names": "README.md", "log": "docs/how_to/find_anomalies.md"}
 """Name of a result -> the page whose block with the name of the file is run."""
+RESULTS = HERE / "results" / "readme.json"
+SEEDS = (400, 1, 2, 3, 4, 5, 6, 7, 8, 9)
 
 
 def read_block(page: str, file: str) -> str:
@@ -37,10 +40,10 @@ def read_block(page: str, file: str) -> str:
     return "".join(row for row in block.splitlines(keepends=True) if not row.startswith(("curl", "git")))
 
 
-def run(page: str, file: Path, environment: dict[str, str]) -> tuple[str, float]:
+def run(block: str, page: str, file: Path, environment: dict[str, str]) -> tuple[str, float]:
     """Return what the commands print, and their duration in seconds."""
     with tempfile.TemporaryDirectory() as name:
-        block, folder = read_block(page, file.name), Path(name)
+        folder = Path(name)
         place = re.search(rf"[\w/]*{re.escape(file.name)}", block)
         assert place is not None
         (folder / place[0]).parent.mkdir(parents=True, exist_ok=True)
@@ -58,17 +61,38 @@ def measure(page: str, file: Path) -> dict[str, Any]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | {"PATH": path, "ELMAN_CACHE": cache}
-        (_, first), (output, second) = (run(page, file, environment) for _ in range(2))
+        block = read_block(page, file.name)
+        (_, first), (output, second) = (run(block, page, file, environment) for _ in range(2))
     seconds = {"first_seconds": round(first, 1), "seconds": round(second, 1)}
     return {"page": page, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), **seconds, "output": output}
 
 
+def count_flags(seed: int, file: Path) -> dict[str, int]:
+    """Return how many lines of the log, and how many of its alerts, are flagged after training with this seed."""
+    page = PAGES["log"]
+    block = read_block(page, file.name).replace("elman train", f"elman train --seed {seed}").replace(" --top 2", "")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    labels = "tail -n 1000 shuffled.log | cut -d' ' -f1\n"
+    output, _ = run(f"{block.rstrip()} || true\n{labels}", page, file, os.environ | {"PATH": path})
+    *_, rows = output.partition("line\tscore\tabove")
+    scored, labelled = rows.splitlines()[1:-1000], rows.splitlines()[-1000:]
+    assert len(scored) == len(labelled) == 1000
+    flags = [row.split("\t")[2] == "true" for row in scored]
+    alerts = [label != "-" for label in labelled]
+    both = sum(flag and alert for flag, alert in zip(flags, alerts, strict=True))
+    return {"seed": seed, "flagged": sum(flags), "alerts": sum(alerts), "alerts_flagged": both}
+
+
 def main() -> None:
     """Run, print and write."""
-    results = {name: measure(page, Path(file)) for (name, page), file in zip(PAGES.items(), sys.argv[1:], strict=True)}
-    text = json.dumps({"machine": machine(), **results}, indent=1, ensure_ascii=False) + "\n"
+    given = {name: Path(file) for name, file in zip(PAGES, sys.argv[1:], strict=True) if file != "-"}
+    results = json.loads(RESULTS.read_text("utf-8"))
+    results |= {name: measure(PAGES[name], file) for name, file in given.items()}
+    if "log" in given:
+        results["log"]["flags"] = [count_flags(seed, given["log"]) for seed in SEEDS]
+    text = json.dumps(results | {"machine": machine()}, indent=1, ensure_ascii=False) + "\n"
     print(text, end="")
-    (HERE / "results" / "readme.json").write_text(text, encoding="utf-8")
+    RESULTS.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
