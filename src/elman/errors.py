@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
 from inspect import signature
@@ -215,9 +215,14 @@ def check_type(name: str, value: Any, annotation: str) -> None:
 
 
 def list_items(name: str, values: Any, kind: type = object, expected: str = "strings") -> list[Any]:
-    """Return the items of an iterable that was passed; all must be of one kind, and a set has no order."""
+    """Return the items of an iterable that was passed; all must be of one kind.
+
+    A set has no order. The items of a mapping or a DataFrame are its keys or the names of its columns.
+    """
     if isinstance(values, set | frozenset):
         raise ElmanError(f"{option[name]} must be in an order (got a set): pass a list")
+    if isinstance(values, Mapping) or getattr(values, "ndim", 1) != 1:
+        raise ElmanError(f"{option[name]} must be {expected} (got a {type(values).__name__}): pass a list or a column")
     with suppress(TypeError, ValueError):  # not an iterable, or a closed file
         found = [*values]
         if all(isinstance(each, kind) for each in found):

@@ -90,3 +90,12 @@ def test_texts_with_a_common_part() -> None:
     assert overlap(first, part)
     assert overlap(part, first)
     assert not overlap(first, other)
+
+
+@pytest.mark.parametrize(("before", "after"), [(n, m) for n in (1, 3, 5, 8) for m in (1, 3, 5, 8)])
+def test_a_common_part_is_found_for_each_pair_of_orders(before: int, after: int) -> None:
+    text = np.random.default_rng(1).integers(0, K, 300).tolist()
+    old, new = counted(text, before), counted(text[20:], after)
+    assert overlap(translate(old, np.arange(K), new.table.spec), new)
+    other = counted(np.random.default_rng(2).integers(0, K, 300).tolist(), after)
+    assert min(before, after) == 1 or not overlap(translate(old, np.arange(K), other.table.spec), other)

@@ -144,3 +144,30 @@ def test_only_elman_errors_come_out(
                         wrong.append(f"{function_name}({argument}={label}): {type(error).__name__}: {str(error)[:80]}")
     assert not wrong, f"{len(wrong)} of {tried} calls:\n" + "\n".join(wrong)
     assert tried > 5000
+
+
+class Table(list[str]):
+    """As a DataFrame of pandas: its items are the names of its columns."""
+
+    ndim = 2
+
+
+def test_a_table_is_no_list_of_strings(
+    calls: dict[str, tuple[Callable[..., Any], dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its items, and those of a mapping, are names: they must not be read as the strings."""
+    monkeypatch.chdir(tmp_path)
+    accepted, tried = list[str](), 0
+    for function_name, (function, valid) in calls.items():
+        for name, parameter in inspect.signature(function).parameters.items():
+            kinds = str(parameter.annotation)
+            if any(f"{kind}[str]" in kinds for kind in ("Iterable", "Sequence", "list")) and "Mapping" not in kinds:
+                for value in ({"a": 1, "b": 2}, Table(["a", "b"]), {"a", "b"}):
+                    tried += 1
+                    try:
+                        call(function, valid, name, value)
+                    except ElmanError:
+                        continue
+                    accepted.append(f"{function_name}({name}={value!r})")
+    assert not accepted
+    assert tried > 30

@@ -209,6 +209,7 @@ def test_the_field_with_most_of_the_text() -> None:
     assert choose_field(read_rows(lines, "CSV")) == ("message", 12.0)
     assert choose_field(read_rows(["a,b,c", *(f"{n},{n},{n}" for n in range(20))], "CSV")) is None
     assert read_rows(["{not json", "x"], "") == read_rows(["one, two", "three"], "") == []
+    assert read_rows(['{"a":' * 30_000, "x"], "") == []  # deeper than the parser of JSON reads
 
 
 def test_rare_characters_of_a_large_alphabet() -> None:

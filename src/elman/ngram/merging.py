@@ -16,6 +16,8 @@ from elman.ngram.table import CODES, FoldCounts, Level, NgramSpec, NgramTable, N
 
 OVERLAP = 0.95
 """Fraction of the longest strings of one table in the other, from which one text is regarded as a part of the other."""
+LONG = 6
+"""Length from which `OVERLAP` decides. A text has nearly all shorter strings of a text of the same language, too."""
 
 
 def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> NgramModel:
@@ -101,12 +103,14 @@ def translate(model: NgramModel, index: Ints, spec: NgramSpec) -> NgramModel:
 
 
 def overlap(model: NgramModel, other: NgramModel) -> bool:
-    """Return whether nearly all of the longest strings of one model are in another model of the same alphabet.
+    """Return whether nearly all strings of one model are in another model of the same alphabet.
 
-    The texts then have a part in common, whose counts must not be added.
+    The texts then have a part in common, whose counts must not be added. The strings compared are the longest of which
+    both models have some: a model that was translated to a higher order lacks longer ones.
     """
-    both = merge(model, other).table
-    longest = [len(each.table.levels(each.context_length + 2)[-1].symbols) for each in (model, other)]
-    of_both = len(both.levels(other.context_length + 2)[-1].symbols)
-    is_same = model.context_length == other.context_length
-    return is_same and min(longest) > 0 and sum(longest) - of_both >= OVERLAP * min(longest)
+    levels = other.context_length + 2
+    tables = model.table, other.table, merge(model, other).table
+    sizes = [[len(level.symbols) for level in table.levels(levels)] for table in tables]
+    length, first, second, both = [row for row in zip(range(levels), *sizes, strict=True) if min(row[1:3]) > 0][-1]
+    least = OVERLAP if length >= LONG else 1
+    return length > 1 and first + second - both >= least * min(first, second)

@@ -273,7 +273,7 @@ def read_rows(lines: Sequence[str], suffix: str) -> list[dict[str, Any]]:
 def _parse_object(line: str) -> dict[str, Any] | None:
     try:
         value = json.loads(line) if line.startswith("{") else None
-    except ValueError:
+    except (RecursionError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -35,7 +35,7 @@ def _check_weight(name: str, value: float) -> float:
 
 def list_texts(symbols: Sequence[str] | Mapping[str, int], blank: str | None, space: str) -> list[str]:
     """Return the text that each symbol represents: "" only for the blank."""
-    names = list_strings("symbols", symbols)
+    names = list_strings("symbols", [*symbols] if isinstance(symbols, Mapping) else symbols)
     if isinstance(symbols, Mapping):
         columns: Any = {symbols[name]: name for name in names if isinstance(symbols[name], Integral)}
         if sorted(columns) != [*range(len(names))]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman import train
-from elman.errors import ElmanError, check_number, quote, report_system_errors, require_extra, shorten
+from elman.errors import ElmanError, check_number, list_items, quote, report_system_errors, require_extra, shorten
 from elman.model import AGGREGATIONS, DEFAULT_AGGREGATION, BlockScorer, Line, Model, find_threshold
 from elman.network import log_softmax
 from elman.text import Corpus
@@ -254,8 +254,7 @@ def _list_lines(X: Iterable[str]) -> list[str]:
     shape: tuple[int, ...] | None = getattr(X, "shape", None)
     if shape is not None and len(shape) == 2 and shape[1] == 1:
         X = np.asarray(X)[:, 0]
-    has_items = isinstance(X, Iterable) and not isinstance(X, str) and shape != ()
-    lines = list(X) if has_items else []
-    if not lines or not all(isinstance(line, str) for line in lines):
-        raise ElmanError("X must be lines: a list, a one-dimensional array or a column of strings, which is not empty")
-    return lines
+    expected = "lines: a list, a one-dimensional array or a column of strings, which is not empty"
+    if lines := [] if isinstance(X, str) else list_items("X", X, str, expected):
+        return lines
+    raise ElmanError(f"X must be {expected}")
