@@ -122,9 +122,7 @@ def train(
     ------
     ElmanError
         If an option, the text or the directory is invalid, or another training run writes to it; the message says what
-        to do.
-    NonFiniteLossError
-        If a loss is not finite. The last good checkpoint is kept.
+        to do. If a loss is not finite; the last good checkpoint is kept.
 
     Examples
     --------

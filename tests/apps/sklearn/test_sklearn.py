@@ -118,7 +118,7 @@ def test_a_copy_and_a_column_of_lines_have_the_same_scores(detector: LineOutlier
 @pytest.mark.parametrize("X", ["a text", [], [1.0], np.eye(2), [["a", "b"]], np.array("a"), {"a": 1}, {"a"}])
 def test_what_is_no_list_of_lines(detector: LineOutlierDetector, X: Any) -> None:
     for method in (detector.predict, make_detector(**SMALL).fit):
-        with pytest.raises(ElmanError, match="X must be (lines|in an order)"):
+        with pytest.raises(ElmanError, match=r"X must be (lines|in an order)"):
             method(X)
     with pytest.raises(ElmanError, match="X must be lines"):
         make_detector(**SMALL).fit(None)  # type: ignore[arg-type]
