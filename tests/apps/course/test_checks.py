@@ -9,6 +9,7 @@ import pytest
 import elman.apps.course
 from elman.apps.course import CheckResult, check_backward, check_forward, faults
 from elman.apps.course.checks import make_window
+from elman.apps.course.comparison import TOLERANCE
 from elman.apps.course.faults import list_faults, load_solution, read_faults
 from elman.apps.course.grading import CHECKS
 from elman.apps.course.layout import Layout
@@ -134,6 +135,11 @@ def test_a_notebook_shows_a_table_and_the_findings() -> None:
     assert "<td>h</td>" in html
     assert "<li>h: tanh is missing" in html
     assert "&lt;" in CheckResult({"a<b": 0.0})._repr_html_()
+
+
+def test_an_error_of_the_tolerance_is_not_wrong() -> None:
+    assert str(CheckResult({"h": TOLERANCE})) == "h     1.0e-06\neverything agrees with the reference"
+    assert "wrong" in str(CheckResult({"h": np.nextafter(TOLERANCE, 1.0)}))
 
 
 SEEDS = [1, 2, 19, 33, 42, 58, 75, 83, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1000, 1040))]
