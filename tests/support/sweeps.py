@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from elman.apps.sweep.loop import Objective
+from elman.apps.sweep.loop import Workers
 from elman.apps.sweep.results import SweepResult, trial_directory
 from elman.apps.sweep.sweep import sweep
 from elman.apps.sweep.worker import train_trial
@@ -34,14 +34,14 @@ def small_sweep(folder: Path, trials: int | None, **changes: Any) -> SweepResult
     return sweep(write_text(folder), out=out, trials=trials, **options)
 
 
-def train_here(objective: Objective, trial: Any) -> dict[str, Any]:
-    """Train a trial in this process, without pruning; in place of `Objective.train_once`."""
+def train_here(workers: Workers, trial: Any) -> dict[str, Any]:
+    """Train a trial in this process, without pruning; in place of `Workers.train_once`."""
 
     class Callback(TrainingCallback):
         def should_stop(self) -> bool:
-            return objective.is_stopping
+            return workers.is_stopping
 
-    corpus_sha256, options = objective.arguments(trial)
+    corpus_sha256, options = workers.arguments(trial)
     return train_trial(corpus_sha256, options, Callback())
 
 

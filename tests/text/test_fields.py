@@ -114,7 +114,7 @@ def test_records_of_a_pipe_are_given_as_they_arrive(write_records: Callable[[lis
         ("x.jsonl", b"[1]", "line 1 of 'x.jsonl' is not a JSON object (got [1])"),
         ("x.jsonl", b'{"text": [1]}', "the field 'text' of 'x.jsonl' must be text (got a list: [1])"),
         ("x.tsv", b'text\n"a\tb\nc\n', "line 3 of 'x.tsv' is not CSV (unexpected end of data)"),
-        ("x.csv", b"a\rb,text\n", "line 1 of 'x.csv' is not CSV (new-line character seen in unquoted field"),
+        ("x.csv", b"a\rb,text\n", "line 1 of 'x.csv' is not CSV (new-line character seen in unquoted field)"),
         ("novel.txt", PLAIN.encode(), "no record of 'novel.txt' has the field 'text': its fields are It was a dark"),
     ],
 )

@@ -217,7 +217,8 @@ def _read_csv(lines: Iterator[str], label: str, delimiter: str) -> Rows:
     try:
         yield from rows
     except csv.Error as error:
-        raise ElmanError(f"line {rows.reader.line_num:,} of {label} is not CSV ({error})") from None
+        reason = str(error).partition(" - ")[0]  # what follows is a remedy for Python programs
+        raise ElmanError(f"line {rows.reader.line_num:,} of {label} is not CSV ({reason})") from None
 
 
 def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, lines: bool = False) -> Iterator[str]:

@@ -303,7 +303,7 @@ def test_a_state_continues_a_text(lm: Model | None) -> None:
     assert first.lm + second.lm == pytest.approx(log_p_lm(lm, first.text + second.text, ended=True), rel=1e-6)
     assert (first.state is None) == (lm is None)
     if lm is not None:
-        with pytest.raises(ElmanError, match="^state requires a language model"):
+        with pytest.raises(ElmanError, match=r"^state requires a language model"):
             elman.decode_ctc(draw_frames(8, 4), SYMBOLS, state=first.state)
 
 

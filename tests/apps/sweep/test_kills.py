@@ -14,13 +14,16 @@ import pytest
 pytest.importorskip("optuna")
 
 
+from optuna.storages import RDBStorage
+from optuna.trial import Trial
+
 from elman.apps.sweep import loop
 from elman.apps.sweep.study import open_study
 from elman.errors import ElmanError
 from elman.machine import thread_count
 from support.processes import children, is_alive
 from support.state import ROOT
-from support.sweeps import OPTIONS, assert_as_never_killed, small_sweep, write_text
+from support.sweeps import OPTIONS, assert_as_never_killed, small_sweep, train_here, write_text
 
 WORKERS = min(2, thread_count())
 SLOW = OPTIONS | {"max_updates": 180, "validate_every": 30, "pruner": "none"}
@@ -37,6 +40,28 @@ def test_a_trial_that_was_killed_before_it_trained(tmp_path: Path, values: int) 
         if values:
             study.suggest(trial)
     assert_as_never_killed(tmp_path, small_sweep(tmp_path, 2), 2)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_each_killed_trial_is_continued_by_one_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that ask Optuna at once may get the same waiting trial: SQLite locks no row that was read."""
+    settings, check, numbers = small_sweep(tmp_path, 1).settings, RDBStorage.check_trial_is_updatable, list[int]()
+    with open_study(settings) as study:
+        for _ in range(3):
+            study.study.ask()
+
+    def check_slowly(self: RDBStorage, *arguments: Any) -> None:
+        time.sleep(0.02)
+        check(self, *arguments)
+
+    def train_once(workers: loop.Workers, trial: Trial) -> dict[str, Any]:
+        numbers.append(trial.number)
+        return train_here(workers, trial)
+
+    monkeypatch.setattr(RDBStorage, "check_trial_is_updatable", check_slowly)
+    monkeypatch.setattr(loop.Workers, "train_once", train_once)
+    assert_as_never_killed(tmp_path, small_sweep(tmp_path, 5, workers=2), 5)
+    assert sorted(numbers) == [1, 2, 3, 4]
 
 
 def test_a_process_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

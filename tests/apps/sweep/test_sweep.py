@@ -20,7 +20,7 @@ pytest.importorskip("optuna")
 import elman
 from elman.apps.sweep import loop, worker
 from elman.apps.sweep.display import SweepDisplay, create_table, summarize
-from elman.apps.sweep.loop import Objective
+from elman.apps.sweep.loop import Workers
 from elman.apps.sweep.results import SweepResult, copy_best
 from elman.cli.parameters import read_runs
 from elman.errors import ElmanError, LockedError, report_system_errors
@@ -169,11 +169,11 @@ def test_what_identifies_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("in_process")
 def test_a_text_that_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def change_text(objective: Objective, trial: Any) -> Any:
-        Path(objective.settings.corpus).write_text("another text that is long enough " * 9, encoding="utf-8")
-        return train_here(objective, trial)
+    def change_text(workers: Workers, trial: Any) -> Any:
+        Path(workers.settings.corpus).write_text("another text that is long enough " * 9, encoding="utf-8")
+        return train_here(workers, trial)
 
-    monkeypatch.setattr(Objective, "train_once", change_text)
+    monkeypatch.setattr(Workers, "train_once", change_text)
     with pytest.raises(ElmanError, match=r"^every trial failed; trial 0: the text has changed since the sweep began$"):
         small_sweep(tmp_path, 1)
 
@@ -311,15 +311,18 @@ def test_a_kill_while_the_best_trial_is_replaced_leaves_no_part_of_it(
 
 
 @pytest.mark.usefixtures("in_process")
-def test_a_trial_that_cannot_be_started_has_not_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_trial_that_cannot_be_started_has_not_failed(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Objective, "arguments", fail)
+        patch.setattr(Workers, "arguments", fail)
         with pytest.raises(OSError, match="No space left on device"):
-            small_sweep(tmp_path, 1)
-    assert_as_never_killed(tmp_path, small_sweep(tmp_path, 1), 1)
+            small_sweep(tmp_path, 2, workers=workers)
+    assert_as_never_killed(tmp_path, small_sweep(tmp_path, 2), 2)
 
 
 @pytest.mark.usefixtures("in_process")

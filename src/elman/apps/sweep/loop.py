@@ -1,4 +1,4 @@
-"""The loop of a sweep: Optuna's own, whose objective trains each trial in a process of its own."""
+"""The loop of a sweep: threads ask Optuna for trials, and train each in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
-from optuna import TrialPruned
-from optuna.trial import Trial
+from optuna.trial import Trial, TrialState
 
 from elman.apps.sweep.results import (
     BEST,
@@ -74,59 +74,58 @@ def run_sweep(settings: SweepSettings, callback: Callback) -> SweepResult:
 
 def optimize(study: SweepStudy, corpus_sha256: str, callback: Callback) -> bool:
     """Train the remaining trials, until the time is over; return whether `callback` or SIGINT has stopped the sweep."""
-    objective, trials, is_stopped = Objective(study, corpus_sha256), study.remaining(), False
+    workers, is_stopped = Workers(study, corpus_sha256), False
     end = time.monotonic() + (study.settings.total_seconds or math.inf)
-    workers = study.settings.workers
-    with InterruptCallback() as interrupt, ThreadPoolExecutor(1) as executor:
-        loop = executor.submit(study.study.optimize, objective, trials, None, workers, (TrialFailed,))
+    with InterruptCallback() as interrupt, ThreadPoolExecutor(study.settings.workers) as executor:
+        threads = [executor.submit(workers.work) for _ in range(study.settings.workers)]
         try:
-            while not loop.done():
-                wait([loop], REFRESH_SECONDS)
+            while wait(threads, REFRESH_SECONDS).not_done:
                 result = SweepResult.of(study.study, study.settings)
                 is_stopped = bool(callback(result)) or interrupt.should_stop() or is_stopped
                 if is_stopped or time.monotonic() > end:
-                    objective.stop()
+                    workers.stop()
         except BaseException:  # such as a second Ctrl-C, which ends at once
-            objective.stop(kill=True)
+            workers.stop(kill=True)
             raise
     study.release()
-    reason: BaseException | None = None
-    try:
-        loop.result()
-    except SystemExit as stopped:
-        reason = stopped.__cause__
-    except AssertionError as error:  # an error of Optuna's, if it cannot store the end of a trial
-        reason = error.__context__ or error
-    if reason is not None:
-        raise reason
+    for thread in threads:
+        thread.result()
     return is_stopped
 
 
-class TrialFailed(Exception):
-    """A trial has failed, and the sweep continues with the next."""
-
-
-class Objective:
-    """Trains trials; `optuna.Study.optimize` calls it in as many threads as there are workers."""
+class Workers:
+    """Threads that train trials, each one trial at a time."""
 
     def __init__(self, study: SweepStudy, corpus_sha256: str) -> None:
         self.study, self.settings, self.corpus_sha256 = study, study.settings, corpus_sha256
-        self.processes, self.is_stopping = set[Process](), False
+        self.lock, self.processes, self.is_stopping = threading.Lock(), set[Process](), False
 
-    def __call__(self, trial: Trial) -> float:
-        """Return the validation loss of a trial; raise if it is pruned, has failed, or is stopped."""
+    def work(self) -> None:
+        """Train trials until there are enough, or the sweep stops; an error, such as a full disk, stops it."""
         try:
-            ended = self.train(self.study.suggest(trial))
-            if ended["state"] == "aborted":
-                raise ElmanError(ended["error"])
-            for name in ended.keys() & {"seconds", "updates", "error"}:
-                trial.set_user_attr(name, ended[name])
-        except Exception as error:  # such as a full disk: the trial has not failed, and the next call trains it
-            raise SystemExit from error
+            while (trial := self.ask()) is not None:
+                ended = self.train(self.study.suggest(trial))
+                if ended["state"] == "aborted":
+                    raise ElmanError(ended["error"])
+                if ended["state"] != "stopped":  # such a trial is continued later
+                    self.tell(trial, ended)
+        except BaseException:
+            self.stop()
+            raise
+
+    def ask(self) -> Trial | None:
+        """Return the next trial; None if there are enough, or the sweep stops."""
+        with self.lock:  # two threads that ask at once may get the same waiting trial of a SQLite file
+            return None if self.is_stopping or self.study.remaining() == 0 else self.study.study.ask()
+
+    def tell(self, trial: Trial, ended: dict[str, Any]) -> None:
+        """Store how a trial ended."""
+        for name in ended.keys() & {"seconds", "updates", "error"}:
+            trial.set_user_attr(name, ended[name])
         if ended["state"] == "complete":
-            return float(ended["loss"])
-        # SystemExit ends `optimize`, and leaves the trial unfinished.
-        raise {"pruned": TrialPruned, "failed": TrialFailed, "stopped": SystemExit}[ended["state"]]
+            self.study.study.tell(trial, float(ended["loss"]))
+        else:
+            self.study.study.tell(trial, state={"pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[ended["state"]])
 
     def train(self, trial: Trial) -> dict[str, Any]:
         """Train a trial, and continue it if its process is killed; return how it ended."""
