@@ -9,6 +9,7 @@ import pytest
 import elman
 from elman.engine import get_engine
 from elman.model.score import score
+from elman.network.state import untrained_weights
 from elman.ngram import language_model
 from elman.ngram.language_model import compute_losses
 from elman.text import Corpus
@@ -74,6 +75,13 @@ def test_a_weak_network_is_mixed_with_the_counts(tmp_path: Path, monkeypatch: py
     assert (run.validation_loss, run.results()["kept_update"]) == (0.01, 1)
     assert model.parameters["alpha"] == pytest.approx((network["alpha"] + 1) / 2)
     assert model.parameters["V"] == pytest.approx(network["V"] / 2)
+
+
+@pytest.mark.parametrize(
+    ("update", "expected"), [(0, (1, 0)), (150, (0.9, 0.125)), (300, (0.8, 0.25)), (900, (0.8, 0.25))]
+)
+def test_the_weights_before_the_prior_is_on(update: int, expected: tuple[float, float]) -> None:
+    assert untrained_weights(update) == expected
 
 
 def test_an_interrupted_run_resumes_as_if_it_had_not_been(tmp_path: Path) -> None:
