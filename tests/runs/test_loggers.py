@@ -1,6 +1,8 @@
 """The loggers: TensorBoard's, read back by its own reader, JSON lines, and the registry; whatever stops the run."""
 
 import json
+import os
+import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -21,7 +23,7 @@ from elman.runs.loggers.tensorboard import EVENTS
 from elman.text import Corpus
 from elman.training import records
 from elman.training.run import Run
-from support.state import ROOT
+from support.state import ROOT, TEXT
 from support.training import EXACT, ROWS, Killed, StopsAt, assert_same, assert_saved, train
 
 JSONL, TENSORBOARD = (LOGGERS[name].target for name in ("jsonl", "tensorboard"))
@@ -262,6 +264,19 @@ def test_wandb_has_what_the_directory_has(corpus: Corpus, tmp_path: Path, wandb:
     options = OPTIONS | {"validation": tmp_path / "text"}
     train(tmp_path / "text", **options, out=tmp_path, log=["wandb"], overwrite=True)
     assert len(wandb) == 2  # a new run is a new run of W&B
+
+
+def test_the_command_and_paths_are_not_sent_to_wandb(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    (tmp_path / "text").write_text(TEXT, "utf-8")
+    options = "--preset reference --max-updates 9 --engine numpy --hidden-size 3 -o run --log wandb"
+    command = [sys.executable, "-m", "elman", "train", "text", *options.split()]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {"WANDB_MODE": "offline"}, check=True, capture_output=True)
+    (file,) = tmp_path.glob("run/wandb/offline-run-*/*.wandb")
+    sent = b"".join(path.read_bytes() for path in (file, *file.parent.glob("files/**/*")) if path.is_file())
+    assert b"hidden_size" in sent
+    for private in (sys.executable, str(tmp_path), "--preset"):
+        assert private.encode() not in sent, private
 
 
 def test_wandb_gets_no_record_twice_from_a_resumed_run(corpus: Corpus, tmp_path: Path, wandb: History) -> None:

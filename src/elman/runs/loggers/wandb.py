@@ -74,7 +74,10 @@ class WandbLogger(MetricsLogger):
                 resume="allow" if progress else None,
                 dir=directory,
                 config=_without_paths(manifest),
-                settings=self._wandb.Settings(console="off", disable_git=True, save_code=False),
+                # By default, W&B also sends the command, paths, the user and the installed packages.
+                settings=self._wandb.Settings(
+                    console="off", disable_git=True, save_code=False, x_disable_meta=True, x_save_requirements=False
+                ),
             )
             self._run.define_metric("*", step_metric="update")
         self.append(metrics, samples)
