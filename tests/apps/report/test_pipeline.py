@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from elman.apps.course.faults import KIT
 from elman.apps.report import pipeline, report
 from elman.apps.report.curve import SOON, find_jumps, measure_curve
+from elman.apps.report.plots import draw_losses
 from elman.errors import ElmanError
 from elman.model.loading import load
 from elman.runs.directory import PLOT
@@ -107,6 +109,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
         results = report(Corpus.from_text(TEXT, "anna"), out=out, epochs=2, long_epochs=4, seeds=2, **SMALL)
     assert results is not None
     return results, out
+
+
+def test_the_plot_names_each_seed(whole: tuple[dict[str, Any], Path]) -> None:
+    results, out = whole
+    legend = draw_losses(results)["smooth_loss"].axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["seed 400", "seed 401"]
+    assert {">seed 400<", ">seed 401<"} <= {*re.findall(">seed [0-9]+<", (out / "report.html").read_text("utf-8"))}
 
 
 def test_the_results_are_those_of_the_runs(whole: tuple[dict[str, Any], Path], corpus: Corpus) -> None:
