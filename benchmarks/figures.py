@@ -67,7 +67,7 @@ def readme() -> Iterator[str]:
     losses = f"{loss:.3f} nats per character after 5 seconds on two CPU cores ({without:.3f} without n-gram counts)"
     yield f"In windows of 256 characters, Elman reaches {losses}"
     (ours,) = (one for one in load("published")["results"] if "LineClassifier" in one.get("method", ""))
-    yield f"`LineClassifier` classifies spam with {100 * ours['accuracy']:.1f} % accuracy"
+    yield f"`LineClassifier` separates spam from ham with {100 * ours['accuracy']:.1f} % accuracy"
 
 
 def in_range(form: str, values: Iterable[float]) -> str:
@@ -203,7 +203,7 @@ def published() -> Iterator[str]:
     results = load("published")["results"]
     (hour,) = (one for one in results if one["data"] == "moses" and one["settings"] and one["ngram_weight"] == 1)
     yield f"| valid by RDKit | {hour['valid']:.1%} | 97.5% |".replace("%", " %")
-    yield f"| not in the training set, of all distinct ones | {hour['novel']:.1%} | 84.2% |".replace("%", " %")
+    yield f"| not in the training set, of distinct valid ones | {hour['novel']:.1%} | 84.2% |".replace("%", " %")
     bgl = {one["method"]: one["average_precision"] for one in results if one["data"] == "bgl"}
     masked = in_range(".2f", (value for name, value in bgl.items() if "--mask" in name))
     forest = bgl["isolation forest"]
@@ -251,8 +251,8 @@ def reference_experiment() -> Iterator[str]:
     minima = [seed["plotted_minimum"] for seed in stored["its_text"]["seeds"]]
     report, elman = stored["reference"]["short"]["minimum_smooth_loss"], minima[0]
     yield f"of {elman:.2f}; the report's is {report}."
-    yield f"The report's minimum, {report}, is the lowest value at every 10,000th update."
-    yield f"with other seeds, the minimum is up to {max(minima) - min(minima):.1f} higher,"
+    yield f"The report's minimum, {report}, is over every 10,000th update."
+    yield f"with other seeds, Elman's minimum is up to {max(minima) - min(minima):.1f} higher,"
     published = [check["relative_error"] for check in stored["reference"]["gradient_check"]]
     published[2] = published[2] | {"W": 10 * published[2]["W"]}
     found = [check["relative_error"] for check in stored["its_text"]["gradient_check"]["zero_state"]]

@@ -157,7 +157,8 @@ def judge_samples(out: str, seed: int, ngram_weight: float, known: set[str]) -> 
 
     RDLogger.DisableLog("rdApp.*")
     model, starts = elman.load(out), range(0, SAMPLES, BATCH)
-    lines = [line for n in starts for line in model.samples(BATCH, 200, seed=seed + n, ngram_weight=ngram_weight)]
+    options = {"temperature": 1.0, "ngram_weight": ngram_weight}
+    lines = [line for n in starts for line in model.samples(BATCH, 200, seed=seed + n, **options)]
     found = [Chem.MolFromSmiles(line) if line.strip() else None for line in lines]
     valid = [Chem.MolToSmiles(molecule) for molecule in found if molecule is not None]
     return {

@@ -61,6 +61,7 @@ def test_one_is_singular(describe: Callable[[Run], str], words: str) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("errors")
     (folder / "novel.txt").write_text(TEXT, encoding="utf-8")
+    (folder / "link").symlink_to("link")
     train(folder / "novel.txt", out=folder / "run", hidden_size=3, seq_length=T, engine="numpy", max_updates=2)
     return folder
 
@@ -105,6 +106,49 @@ def test_no_command_error_is_long(folder: Path, command: Command, monkeypatch: p
     ended = command(*words)
     assert (ended.code, LONG[:200] in ended.out) == (2, False)
     assert len(ended.err) < 400 + MAX_PATH_SHOWN
+
+
+# Each has the path of a link to itself in one place.
+LINKS = """
+    train LINK -o x
+    train novel.txt -o LINK
+    train novel.txt -o LINK --live
+    train novel.txt -o x --live --live-with LINK
+    train novel.txt -o x --init-from LINK
+    train novel.txt -o x --like LINK
+    train novel.txt -o x --validation LINK
+    train -o LINK --resume
+    sample LINK
+    score LINK novel.txt
+    score run LINK
+    score run novel.txt --against LINK
+    eval run LINK
+    explain LINK novel.txt -o x.html
+    compress LINK
+    decompress LINK
+    decode none LINK --symbols novel.txt
+    ensemble run LINK -o x
+    export LINK x.npz
+    export run LINK --format hub
+    import LINK x
+    plot LINK
+    plot run --out LINK
+    runs LINK
+    runs diff run LINK
+    serve LINK --port 0
+    view LINK --port 0
+    sweep LINK -o x --trials 1
+    report LINK -o x
+"""
+
+
+@pytest.mark.parametrize("line", LINKS.strip().splitlines(), ids=str.strip)
+def test_a_link_to_itself(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.chdir(folder)
+    ended = command(*line.replace("LINK", "link").split())
+    assert ended.code == 2
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", [LONG, LINES], ids=["long", "lines"])

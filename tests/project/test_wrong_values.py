@@ -124,6 +124,7 @@ def test_only_elman_errors_come_out(
     monkeypatch.setattr(api, "_notify_and_train", lambda run, callbacks, stopwatch: None)
     monkeypatch.setattr(loop, "run_sweep", lambda settings, callback: None)
     monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("link")
     tried, wrong, rng = 0, list[str](), random.Random(1)
     for function_name, (function, valid) in calls.items():
         for argument in list_arguments(function):

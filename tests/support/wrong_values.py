@@ -22,7 +22,8 @@ def make_wrong_values() -> dict[str, Any]:
     with open(__file__, encoding="utf-8") as closed:  # noqa: PTH123
         pass
     return {
-        "None": None, "string": "x", "empty string": "", "surrogate": "\ud800", "zero byte": "\0", "list": [],
+        "None": None, "string": "x", "long string": "x" * 3000, "link to itself": "link", "empty string": "",
+        "surrogate": "\ud800", "zero byte": "\0", "list": [],
         "list of numbers": [1, 2], "list of None": [None], "dictionary": {}, "array": np.array([1, 2]),
         "empty array": np.array([]), "matrix": np.ones((2, 2)), "True": True, "complex": 1j, "bytes": b"x",
         "closed file": closed, "generator": (each for each in "ab"), "object": object(), "class": int,

@@ -22,7 +22,7 @@ from cyclopts import ArgumentCollection, CoercionError, Group, Parameter, Token,
 from elman.config import FOLLOW_TEXT, choices_of, help_of, list_types, make_config
 from elman.errors import FLAGS, ElmanError, quote
 from elman.recipe import DEFAULT_PRESET, PRESETS, list_presets
-from elman.storage import exists, is_file
+from elman.storage import exists, is_directory, is_file, real_path
 
 if TYPE_CHECKING:
     from elman.model import Model
@@ -326,11 +326,11 @@ def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
 
     if not paths:
         raise ElmanError("missing required argument RUNS (run directories, or directories that contain some)")
-    found = dict.fromkeys(run for path in paths for run in (find_runs(path) if path.is_dir() else []) or [path])
-    counts, results = Counter(path.resolve().name for path in found), []
+    found = dict.fromkeys(run for path in paths for run in (find_runs(path) if is_directory(path) else []) or [path])
+    counts, results = Counter(real_path(path).name for path in found), []
     for path in found:
         try:
-            results.append(read(path, path.resolve().name if counts[path.resolve().name] == 1 else str(path)))
+            results.append(read(path, real_path(path).name if counts[real_path(path).name] == 1 else str(path)))
         except ElmanError as error:
             if path in paths:
                 raise

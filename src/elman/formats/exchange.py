@@ -29,7 +29,7 @@ from elman.plugins import Registry
 from elman.runs.directory import FILES, RunDirectory, TextRecord
 from elman.runs.loggers import MANIFEST
 from elman.runs.snapshot import Snapshot, check_holds_no_run
-from elman.storage import is_directory
+from elman.storage import is_directory, real_path
 from elman.storage.files import replace_files, require_regular_file, safe_message, suggest_write_remedy, write_output
 from elman.text import Alphabet
 
@@ -104,7 +104,7 @@ def export(
         snapshot = model.snapshot()
     chosen.require(target, model.parameters.architecture)
     if not chosen.suffix:
-        name = path.resolve().name
+        name = real_path(path).name
     used = {each.name: options[each.name] for each in chosen.options if each.name in options}
     contents = chosen.write(model, ModelInfo(name, snapshot, text, day), **used)
     if isinstance(contents, dict):

@@ -23,7 +23,7 @@ from elman.ngram.model import ngram_tensors
 from elman.plugins import Registry
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.snapshot import BEST, CHECKPOINT, Snapshot, save_network
-from elman.storage import exists, is_directory, make_absolute
+from elman.storage import exists, is_directory, make_absolute, real_path
 from elman.storage.tensors import is_named_or_begins_like_tensors
 
 DOWNLOADS = Registry[Callable[[str], Path]]("elman.downloads")  # functions that download a model, by URL scheme
@@ -89,9 +89,9 @@ def name_model(run: Path) -> str:
         return BUILTIN
     if on_hub := hub_name(run):
         return on_hub.partition("@")[0].rpartition("/")[2]
-    path = run.resolve()
+    path = real_path(run)
     is_of_directory = path.name in (CHECKPOINT, BEST, HUB_WEIGHTS)
-    name = path.name if path.is_dir() else path.parent.name if is_of_directory else path.stem
+    name = path.name if is_directory(path) else path.parent.name if is_of_directory else path.stem
     # Bytes of a file name that are not UTF-8 become lone surrogates, which no client can send.
     return name.encode("utf-8", "backslashreplace").decode()
 

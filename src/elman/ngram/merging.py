@@ -110,7 +110,8 @@ def overlap(model: NgramModel, other: NgramModel) -> bool:
     """
     levels = other.context_length + 2
     tables = model.table, other.table, merge(model, other).table
-    sizes = [[len(level.symbols) for level in table.levels(levels)] for table in tables]
-    length, first, second, both = [row for row in zip(range(levels), *sizes, strict=True) if min(row[1:3]) > 0][-1]
+    of_model, of_other, of_both = ([len(level.symbols) for level in table.levels(levels)] for table in tables)
+    length = max(n for n in range(levels) if of_model[n] and of_other[n])
     least = OVERLAP if length >= LONG else 1
-    return length > 1 and first + second - both >= least * min(first, second)
+    common, fewer = of_model[length] + of_other[length] - of_both[length], min(of_model[length], of_other[length])
+    return length > 1 and common >= least * fewer

@@ -14,7 +14,7 @@ from elman.config import Config
 from elman.engine_registry import ENGINES
 from elman.errors import ElmanError, format_count, option, quote, shorten
 from elman.runs.directory import RunManifest
-from elman.storage.files import require_regular_file
+from elman.storage import exists, is_directory, is_file, require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, check_alphabet_size, has_piped_text, read_corpus
 from elman.text.formats import describe_newlines, find_record_format
 from elman.text.kinds import TextKind, choose_min_count, look
@@ -209,7 +209,7 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
     name = quote(path)
     if sha256 and not os.path.lexists(path):
         raise ElmanError(f"the validation text {name} is no longer there: name its new path with {option.validation}")
-    if path.exists() and not path.is_dir() and not path.is_file():  # a resumed run must be able to read it again
+    if exists(path) and not is_directory(path) and not is_file(path):  # a resumed run must be able to read it again
         raise ElmanError(f"the validation text {name} is a pipe or a device: pass a file with {option.validation}")
     text = read_corpus(config.validation_file, alphabet=corpus.alphabet, extend=True, **_reading_options(config))
     if sha256 and text.sha256 != sha256:

@@ -19,7 +19,7 @@ from elman.runs.directory import BEST, CHECKPOINT, FILES, LOCK, PLOT, RunDirecto
 from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import MANIFEST, open_loggers, optional_loggers
 from elman.runs.snapshot import Snapshot
-from elman.storage import exists, is_directory, is_file
+from elman.storage import exists, is_directory, is_file, real_path
 from elman.storage.files import remove_abandoned, replace_file, replace_files, suggest_write_remedy, sync_directory
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def remove_run(path: Path) -> None:
     with report_errors(path):
         (path / LOCK).unlink(missing_ok=True)
         if not path.is_symlink() and not any(path.iterdir()):
-            path.resolve().rmdir()  # "." cannot be removed
+            real_path(path).rmdir()  # "." cannot be removed
 
 
 def _require_own_checkpoint(files: RunDirectory) -> None:

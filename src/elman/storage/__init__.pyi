@@ -7,6 +7,7 @@ from elman.storage.files import make_absolute as make_absolute
 from elman.storage.files import parse_strict_json as parse_strict_json
 from elman.storage.files import read_regular_file as read_regular_file
 from elman.storage.files import read_toml as read_toml
+from elman.storage.files import real_path as real_path
 from elman.storage.files import replace_file as replace_file
 from elman.storage.files import replace_files as replace_files
 from elman.storage.files import require_finite as require_finite

@@ -22,6 +22,11 @@ exists, is_directory, is_file = os.path.exists, os.path.isdir, os.path.isfile
 make_absolute = os.path.abspath
 
 
+def real_path(path: Path) -> Path:
+    """Return an absolute path without links; `Path.resolve` raises RuntimeError for a link to itself."""
+    return Path(os.path.realpath(path))
+
+
 def cache_dir() -> Path:
     """Return the directory of downloads and compiled kernels: `ELMAN_CACHE`, or the user's cache directory."""
     from platformdirs import user_cache_dir

@@ -29,7 +29,7 @@ from types import SimpleNamespace
 from typing import IO, Any, Literal, cast
 
 from elman.errors import MAX_SHOWN, ElmanError, quote, report_system_errors, shorten
-from elman.storage import cache_dir, is_directory, make_absolute, writable_cache_dir
+from elman.storage import cache_dir, is_directory, make_absolute, real_path, writable_cache_dir
 
 Source = str | os.PathLike[str] | IO[bytes] | IO[str]
 """A file, directory, glob pattern, open file, ``-`` or built-in text; see `elman.text.read_corpus`."""
@@ -95,7 +95,7 @@ def _list_source(source: Source) -> tuple[str, list[TextInput]]:
         return _list_open_file(source)
     path = Path(source)
     if is_directory(path):
-        return path.resolve().name or str(path), _list_files(_walk(path), f"there is no file in {quote(path)}")
+        return real_path(path).name or str(path), _list_files(_walk(path), f"there is no file in {quote(path)}")
     return path.name, [_describe_file(path, source)]
 
 

@@ -31,7 +31,7 @@ from elman.apps.course.layout import LAYOUTS
 from elman.engine import Indices
 from elman.errors import ElmanError, quote, report_system_errors
 from elman.network import LossAndGradients, Parameters, State
-from elman.storage import require_regular_file, write_output
+from elman.storage import real_path, require_regular_file, write_output
 from elman.text import Corpus
 
 _CHECKS = (
@@ -141,7 +141,7 @@ def grade(
 
 def run_tasks(submission: Path, function: str, tasks: Sequence[str], seconds: float, **options: Any) -> dict[str, Any]:
     """Return the result of `check_task` or `measure_task` for each task of a submission, or why there is none."""
-    source, path, results = read_submission(submission), submission.resolve(), dict[str, Any]()
+    source, path, results = read_submission(submission), real_path(submission), dict[str, Any]()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADE")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, environment.get("PYTHONPATH")]))
     while left := [task for task in tasks if task not in results]:

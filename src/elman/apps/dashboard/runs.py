@@ -21,6 +21,7 @@ from elman.errors import ElmanError
 from elman.network.cells import CELLS
 from elman.runs import CHECKPOINT, METRICS, SAMPLES, RunDirectory, RunManifest, Sample
 from elman.runs.loggers import MANIFEST
+from elman.storage import real_path
 from elman.training import Run, TrainingCallback, continue_text
 
 POINT_SECONDS = 0.25  # interval between two points of a curve where no row of metrics is due
@@ -202,7 +203,7 @@ class DashboardRun:
     """A run directory that the dashboard displays: a finished run, or a run that another process is training."""
 
     def __init__(self, path: Path, name: str = "") -> None:
-        self.directory, self.name = RunDirectory(path), name or path.resolve().name
+        self.directory, self.name = RunDirectory(path), name or real_path(path).name
         self._lock, self._warning = threading.Lock(), ""
         self._versions: list[FileVersion | None] = []
         self._histograms: tuple[FileVersion | None, list[dict[str, Any]]] = (None, [])

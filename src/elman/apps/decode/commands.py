@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from elman.cli import Flag, Integer, Json, join_descriptions
 from elman.errors import ElmanError, quote, report_system_errors
-from elman.storage import require_regular_file
+from elman.storage import is_directory, require_regular_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,7 +145,7 @@ def _read_lines(paths: Sequence[Path]) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the name and the array of each line."""
     import numpy as np
 
-    folders = (sorted(path.glob("*.np[yz]"), key=_split_digits) if path.is_dir() else [path] for path in paths)
+    folders = (sorted(path.glob("*.np[yz]"), key=_split_digits) if is_directory(path) else [path] for path in paths)
     files = chain.from_iterable(folders)
     for file in files:
         with report_system_errors(f"read {quote(file)}"):

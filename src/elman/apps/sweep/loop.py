@@ -33,7 +33,7 @@ from elman.config import make_config
 from elman.errors import ElmanError, option
 from elman.machine import thread_count
 from elman.runs import DirectoryLock, reject_links, require_free
-from elman.storage import exists
+from elman.storage import exists, real_path
 from elman.text import hash_text
 from elman.training import InterruptCallback
 
@@ -157,7 +157,7 @@ class Workers:
     def arguments(self, trial: Trial) -> list[Any]:
         """Return the arguments of a trial's process."""
         settings = self.settings
-        out = trial_directory(settings.directory.resolve(), trial.number)
+        out = trial_directory(real_path(settings.directory), trial.number)
         out.mkdir(parents=True, exist_ok=True)  # an empty directory can be resumed
         options = {"corpus": settings.corpus, "preset": settings.preset, "out": os.fspath(out)}
         return [self.corpus_sha256, options | settings.options | trial.params]

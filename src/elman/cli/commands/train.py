@@ -29,6 +29,7 @@ from elman.errors import ElmanError
 from elman.plugins import Registry
 from elman.recipe import DEFAULT_PRESET, PRESETS
 from elman.runs.loggers import logger_help
+from elman.storage import real_path
 
 if TYPE_CHECKING:
     from elman.cli.display import TrainingDisplay
@@ -120,7 +121,7 @@ def _train(
         if live is not None:
             if "live" not in DASHBOARDS:
                 raise ElmanError("--live requires the dashboard, which is not installed (elman.apps.dashboard)")
-            live_run, more = stack.enter_context(DASHBOARDS["live"](out.resolve().name, *live))
+            live_run, more = stack.enter_context(DASHBOARDS["live"](real_path(out).name, *live))
             callbacks += more
         with display:  # it ends before the browsers fetch the last data: by then, nothing is left to stop
             run = train(source, out=out, progress=False, callback=CallbackList(*callbacks), **arguments)

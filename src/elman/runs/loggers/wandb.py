@@ -26,6 +26,7 @@ from elman.runs.loggers import (
     read_if_exists,
     without_surrogates,
 )
+from elman.storage import real_path
 from elman.storage.files import parse_strict_json, read_regular_file, replace_file, require_int, require_str
 
 PROGRESS = "elman.json"
@@ -69,7 +70,7 @@ class WandbLogger(MetricsLogger):
         with self._readable_errors():
             self._run = self._wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "elman"),
-                name=directory.resolve().name,
+                name=real_path(directory).name,
                 id=self._id,
                 resume="allow" if progress else None,
                 dir=directory,
