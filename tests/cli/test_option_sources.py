@@ -108,6 +108,8 @@ def test_a_command_of_a_command_has_a_table_of_its_own(command: Command, tmp_pat
     refused = command("runs", "diff", "run", "run", "--config", config)
     assert_refused(refused, "'diff' in ", " must be the table of a command")
     assert_refused(command("runs", "run", "--config", config), "'diff' in ", " must be the table of a command")
+    config.write_text('[runs]\nconfig = "another.toml"', "utf-8")
+    assert_refused(command("runs", "run", "--config", config), "'config' in ", " is not read: pass --config on")
 
 
 def test_a_variable_that_is_not_valid(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

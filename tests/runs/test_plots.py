@@ -228,13 +228,14 @@ def test_every_run_is_visible_in_the_legend(runs: int, name: str) -> None:
     assert all(axes.get_window_extent().width > 300 for axes in figure.axes)
 
 
-@pytest.mark.parametrize("label", ["$x$", r"$\x$", "_run", "小说", "🐈"])
+@pytest.mark.parametrize("label", ["$x$", r"$\x$", "_run", "小说", "🐈", "b\udcff"])
 def test_a_plot_is_written_and_names_runs_as_they_are_called(tmp_path: Path, label: str) -> None:
     figure = plot_losses([curve(label), curve("other")])
     for suffix, beginning in ((".png", b"\x89PNG\r\n"), (".svg", b"<?xml"), (".pdf", b"%PDF-")):
         save_figure(figure, tmp_path / f"figure{suffix}")
         assert (tmp_path / f"figure{suffix}").read_bytes().startswith(beginning)
-    assert [text.replace(r"\$", "$") for text in legend(figure)] == [label, "other"]
+    assert [text.replace(r"\$", "$") for text in legend(figure)] == [label.replace("\udcff", "\\udcff"), "other"]
+    save_figure(plot_losses([curve("a")._replace(text=label), curve("b")]), tmp_path / "texts.png")
     with pytest.raises(ElmanError, match=r"^the file of a plot must end in \.eps, .*\(got 'figure\.txt'\)"):
         save_figure(figure, tmp_path / "figure.txt")
     with pytest.raises(ElmanError, match=r"^cannot write '.*none/figure\.png' \(No such file or directory\)"):

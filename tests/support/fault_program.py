@@ -271,19 +271,19 @@ def prepare(shim: ctypes.CDLL) -> None:
     import onnx  # noqa: F401
 
     from elman.apps.report import pipeline
-    from elman.apps.sweep.loop import Objective
+    from elman.apps.sweep.loop import Workers
     from support.sweeps import train_here
 
     vars(pipeline)["REPORTED"] = REPORTED[:1]
 
-    def train_without_faults(objective: Objective, trial: Any) -> dict[str, Any]:
+    def train_without_faults(workers: Workers, trial: Any) -> dict[str, Any]:
         shim.fault_pause(1)
         try:
-            return train_here(objective, trial)
+            return train_here(workers, trial)
         finally:
             shim.fault_pause(0)
 
-    setattr(Objective, "train_once", train_without_faults)  # noqa: B010 (mypy would take it for an override)
+    setattr(Workers, "train_once", train_without_faults)  # noqa: B010 (mypy would take it for an override)
 
 
 def inject_all(shim: ctypes.CDLL, folder: Path, number: int, only: Sequence[str] = ()) -> dict[str, Any]:

@@ -162,6 +162,8 @@ def _find_options(table: dict[str, Any], command: App, commands: tuple[str, ...]
             raise ElmanError(f"{quote(name)} in {quote(path)} must be the table of a command")
     if commands:
         return _find_options(table.get(commands[0], {}), command[commands[0]], commands[1:], path)
+    if "config" in table:
+        raise ElmanError(f"'config' in {quote(path)} is not read: pass --config on the command line")
     return {name: value for name, value in table.items() if name not in command}
 
 

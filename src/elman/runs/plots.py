@@ -21,6 +21,7 @@ from elman.network.optimizers import OPTIMIZERS
 from elman.recipe import PRESETS
 from elman.runs.directory import RunDirectory
 from elman.runs.history import SMOOTH_UPDATES, Metrics
+from elman.runs.loggers import without_surrogates
 from elman.storage.files import replace_file
 
 if TYPE_CHECKING:
@@ -162,7 +163,8 @@ def label_runs(groups: Sequence[Group]) -> list[str]:
             of_group.append(f"{len(group)} seeds: mean and range")
     labels = [fill(", ".join(of_group), LABEL_WIDTH) for of_group in parts]
     names = [curve.name if labels.count(label) > 1 else "" for label, curve in zip(labels, curves, strict=True)]
-    return [", ".join(filter(None, both)) for both in zip(labels, names, strict=True)]
+    # Matplotlib draws no lone surrogates, which bytes of a file name that are not UTF-8 become.
+    return [without_surrogates(", ".join(filter(None, both))) for both in zip(labels, names, strict=True)]
 
 
 def _follows_preset(curve: LossCurve, name: str) -> bool:
@@ -257,7 +259,7 @@ def _plot_runs(curves: Sequence[LossCurve], smooth: bool, by: str) -> Axes:
     for text, axes in zip(texts, plots[:: len(losses)], strict=True):
         axes.set_ylim(top=_highest([curve for curve in curves if curve.text == text], losses))
         if len(texts) > 1:
-            axes.set_title(text, loc="left", parse_math=False)
+            axes.set_title(without_surrogates(text), loc="left", parse_math=False)
     lengths = [curve.points(losses[0], by)[0][-1] for curve in curves if curve.metrics]
     for axes in plots if lengths and max(lengths) >= LOGARITHMIC * min(lengths) else ():
         axes.set_xscale("log")

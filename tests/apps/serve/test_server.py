@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,7 +156,21 @@ def test_a_client_that_stops_reading_counts_as_disconnected() -> None:
         slow = SlowClient(client, **LONG)
         wait_for_metric(client, "elman_client_disconnects_total", 1)
         assert complete(client)
+        if Path("/proc/net/tcp").exists():
+            ports = client.base_url.port, slow.socket.getsockname()[1]
+            for _ in range(2000):
+                if not is_established(*ports):
+                    break
+                time.sleep(0.01)
+            else:
+                pytest.fail("the connection is still open")
         assert b"[DONE]" not in slow.read()
+
+
+def is_established(*ports: int | None) -> bool:
+    """Whether the system has a connection between two local ports, by the table of proc(5)."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:]]
+    return [*ports] in [[int(address.rpartition(":")[2], 16) for address in row[1:3]] for row in rows if row[3] == "01"]
 
 
 def test_a_malformed_body_is_refused_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:

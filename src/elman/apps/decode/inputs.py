@@ -85,7 +85,7 @@ def read_frames(log_probs: ArrayLike, K: int, from_logits: bool) -> NDArray[np.f
     sums = highest[:, 0] + np.log(np.exp(frames - highest).sum(axis=1))
     if (wrong := np.flatnonzero(np.abs(sums) > ROUNDING)).size:
         given = f"the probabilities of frame {wrong[0]} sum to {math.exp(min(sums[wrong[0]], 700)):.4g}"
-        remedy = "pass from_logits=True; of probabilities, pass the logarithm"
+        remedy = f"pass {option.from_logits:True}; of probabilities, pass the logarithm"
         raise ElmanError(f"log_probs must be log-probabilities ({given}): {remedy}")
     return frames
 

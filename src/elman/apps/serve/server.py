@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from elman.apps.serve.settings import as_address
+from elman.apps.serve.settings import ABORT, as_address
 from elman.errors import ElmanError, option, quote
 from elman.machine import HANGUP
 
@@ -114,10 +114,25 @@ def _create_config(app: ASGIApp, shutdown_timeout: float) -> uvicorn.Config:
     for name in ("uvicorn.error", "asyncio"):
         logging.getLogger(name).addFilter(_is_error)
     return uvicorn.Config(
-        app, interface="asgi3", lifespan="on", ws="none", log_config=None, access_log=False, proxy_headers=False,
-        server_header=False, backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE,
+        _with_abort(app), interface="asgi3", lifespan="on", ws="none", log_config=None, access_log=False,
+        proxy_headers=False, server_header=False, backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=shutdown_timeout,  # type: ignore[arg-type]  # passed to asyncio.wait_for
     )  # fmt: skip
+
+
+def _with_abort(app: ASGIApp) -> ASGIApp:
+    """Give an application the extension `ABORT` of its scope, which drops the connection and what is not sent yet.
+
+    Uvicorn closes a connection only once the client has read everything.
+    """
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            abort = send.__self__.transport.abort  # type: ignore[attr-defined]  # of Uvicorn's RequestResponseCycle
+            scope["extensions"] = scope.get("extensions", {}) | {ABORT: abort}
+        await app(scope, receive, send)
+
+    return call
 
 
 def _is_error(record: logging.LogRecord) -> bool:

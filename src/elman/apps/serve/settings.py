@@ -16,6 +16,8 @@ MINIMA = {"max_tokens": 1, "max_batch_size": 1, "max_queued_requests": 0}
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?")
 MAX_PORT = 65_535
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # scheme -> port that browsers leave out
+ABORT = "elman.abort"
+"""Extension of an ASGI scope: a function that drops the connection, and what is not sent yet."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from elman.apps.serve.models import ServedModel, Server
 from elman.apps.serve.responses import APIError, shutdown_error
 from elman.apps.serve.sequence import GenerationJob
+from elman.apps.serve.settings import ABORT
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,8 @@ class StreamedResponse:
                     await self._send_all(_with_timeout(send, self.server.settings.send_timeout), observe_first)
             except ClientDisconnect:
                 metrics.disconnects.labels(*labels).inc()
+                if abort := scope.get("extensions", {}).get(ABORT):
+                    abort()
             finally:
                 cancel()
                 metrics.read.labels(*labels).inc(self.job.read)
