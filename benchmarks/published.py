@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +158,8 @@ def judge_samples(out: str, seed: int, ngram_weight: float, known: set[str]) -> 
 
     RDLogger.DisableLog("rdApp.*")
     model, starts = elman.load(out), range(0, SAMPLES, BATCH)
-    options = {"temperature": 1.0, "ngram_weight": ngram_weight}
-    lines = [line for n in starts for line in model.samples(BATCH, 200, seed=seed + n, **options)]
+    sample = partial(model.samples, BATCH, 200, temperature=1.0, ngram_weight=ngram_weight)
+    lines = [line for n in starts for line in sample(seed=seed + n)]
     found = [Chem.MolFromSmiles(line) if line.strip() else None for line in lines]
     valid = [Chem.MolToSmiles(molecule) for molecule in found if molecule is not None]
     return {
