@@ -87,7 +87,7 @@ def run_command(line: str) -> str:
 
 def evaluate(expression: str) -> str:
     names: dict[str, Any] = {"elman": elman, "corpus": Corpus.from_text(TEXT), "model": elman.load("run")}
-    with pytest.raises((elman.ElmanError, AttributeError)) as raised:
+    with pytest.raises((elman.ElmanError, AttributeError, TypeError)) as raised:
         eval(expression, names)
     return f"{type(raised.value).__name__}: {raised.value}"
 

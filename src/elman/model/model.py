@@ -116,8 +116,6 @@ class Model:
     @checks_types
     def normalize(self, text: str) -> str:
         """Return a text as this model reads it: lines lose the carriage returns at their ends, and are masked."""
-        if not isinstance(text, str):
-            raise ElmanError(f"a text must be a string (got {type(text).__name__})")
         if self.is_of_lines:
             text = trim_lines(text)
         return text if self.masker is None else self.masker.mask_text(text)

@@ -114,8 +114,6 @@ class Corpus:
 
         Its hash is the hash of its UTF-8 bytes.
         """
-        if not isinstance(text, str):
-            raise ElmanError(f"Corpus.from_text requires a string (got {type(text).__name__})")
         alphabet, indices = encode_chunks([text], quote(name))
         return cls(name, alphabet, indices, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), "utf-8")
 

@@ -249,8 +249,6 @@ def check_arguments(
         raise ElmanError(f"{overwrites} replaces the run that {resumes} continues: pass only one of them")
     if out is None:
         return
-    if not isinstance(out, str | os.PathLike):
-        raise ElmanError(f"{option.out} must be a path (got {quote(out)})")
     if not os.fspath(out).strip():
         raise ElmanError(f"{option.out} must not be empty (got {os.fspath(out)!r})")
     for source in [] if resume else corpus if isinstance(corpus, list | tuple) else [corpus]:

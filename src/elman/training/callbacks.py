@@ -151,7 +151,7 @@ class UpdateCallback(TrainingCallback):
 
 
 def list_callbacks(callback: Any, on_update: Any) -> list[TrainingCallback]:
-    """Return the callbacks that were passed to `elman.train`: `callback` must be one, and `on_update` a function."""
+    """Return the callbacks that were passed to `elman.train`: `callback` must be one."""
     if callback is not None and not isinstance(callback, TrainingCallback):
         given = "a class" if isinstance(callback, type) else type(callback).__name__
         raise ElmanError(f"callback must be an elman.TrainingCallback (got {given}); a function is passed as on_update")
@@ -159,7 +159,5 @@ def list_callbacks(callback: Any, on_update: Any) -> list[TrainingCallback]:
     for name in dir(kind):
         if name.startswith(("on_", "should_")) and name not in METHODS:
             raise ElmanError(f"{kind.__name__}.{name} is never called; the methods of a callback are {methods}")
-    if on_update is not None and not callable(on_update):
-        raise ElmanError(f"on_update must be a function of the run (got {type(on_update).__name__})")
     callbacks = [] if callback is None else [callback]
     return callbacks if on_update is None else [*callbacks, UpdateCallback(on_update)]
