@@ -130,6 +130,20 @@ def test_what_cannot_be_compared_is_a_finding(function: Any, expected: str) -> N
     assert expected in str(finding)
 
 
+@pytest.mark.parametrize(
+    ("check", "function", "expected"),
+    [
+        ("windows", lambda *_: [1], "make_windows: must return a list of the pairs (x, y) of all windows"),
+        ("windows", lambda *_: [(1, 2)], "make_windows: must return a list of the pairs (x, y) of all windows"),
+        ("gradient_checker", lambda *_: {"U": np.zeros(1)}, "gradient_error: must return the errors of"),
+        ("sampling", lambda *_, **__: [0] * 12, "the characters are not drawn by generator.choice(K, p=p)"),
+    ],
+)  # fmt: skip
+def test_what_a_task_must_return(check: str, function: Callable[..., Any], expected: str) -> None:
+    (finding,) = getattr(elman.apps.course, f"check_{check}")(function).findings
+    assert expected in str(finding)
+
+
 def test_a_notebook_shows_a_table_and_the_findings() -> None:
     html = check_forward(load_passes(("np.tanh(a)", "a"))[0])._repr_html_()
     assert "<td>h</td>" in html
