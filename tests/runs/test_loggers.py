@@ -279,6 +279,14 @@ def test_the_command_and_paths_are_not_sent_to_wandb(tmp_path: Path) -> None:
         assert private.encode() not in sent, private
 
 
+def test_a_resumed_run_without_samples_continues_its_wandb_run(corpus: Corpus, tmp_path: Path, wandb: History) -> None:
+    options = OPTIONS | {"sample_every": 0}
+    train(corpus, **options, out=tmp_path, log=["wandb"], callback=StopsAt(15))
+    train(corpus, out=tmp_path, resume=True)
+    (history,) = wandb.values()
+    assert not any("sample" in entry for entry in history)
+
+
 def test_wandb_gets_no_record_twice_from_a_resumed_run(corpus: Corpus, tmp_path: Path, wandb: History) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
     train(corpus, **OPTIONS, out=tmp_path, callback=StopsAt(9))  # without the logger, which fills in its rows

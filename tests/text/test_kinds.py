@@ -22,7 +22,7 @@ import pytest
 import elman
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus, read_corpus
-from elman.text.kinds import KINDS, choose_field, choose_min_count, describe_kind, look, read_rows
+from elman.text.kinds import KINDS, choose_field, choose_min_count, describe_kind, look, measure, read_rows
 from support.cli import Command
 from support.state import ROOT
 
@@ -210,6 +210,11 @@ def test_the_field_with_most_of_the_text() -> None:
     assert choose_field(read_rows(["a,b,c", *(f"{n},{n},{n}" for n in range(20))], "CSV")) is None
     assert read_rows(["{not json", "x"], "") == read_rows(["one, two", "three"], "") == []
     assert read_rows(['{"a":' * 30_000, "x"], "") == []  # deeper than the parser of JSON reads
+
+
+def test_shares_are_of_the_lines_that_are_not_empty() -> None:
+    found = measure(["one.", "}", '{"a": 3}', "", *["four"] * 97])
+    assert (found.lines, found.sentence_ends, found.code_ends, found.objects) == (100, 0.01, 0.01, 0.01)
 
 
 def test_rare_characters_of_a_large_alphabet() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from elman.apps.serve.settings import Settings, create_settings
 from elman.cli import Integer, Port
 from elman.errors import check_number, format_count, require_extra
 
@@ -21,10 +22,10 @@ def serve(
     api_key: Annotated[str | None, Parameter(env_var="ELMAN_API_KEY")] = None,
     allow_host: Annotated[list[str] | None, Parameter(negative="")] = None,
     allow_origin: Annotated[list[str] | None, Parameter(negative="")] = None,
-    max_tokens: Integer = 10_000,
-    max_characters: Integer = 100_000,
-    max_batch_size: Integer = 64,
-    max_queued_requests: Integer = 1000,
+    max_tokens: Integer = Settings.max_tokens,
+    max_characters: Integer = Settings.max_characters,
+    max_batch_size: Integer = Settings.max_batch_size,
+    max_queued_requests: Integer = Settings.max_queued_requests,
     shutdown_timeout: float = 30.0,
 ) -> int:
     """Serve models over HTTP: an OpenAI-compatible completions API and a web playground.
@@ -58,7 +59,6 @@ def serve(
         from elman.apps.serve.app import create_app
         from elman.apps.serve.models import load_models
         from elman.apps.serve.server import address_of, listen, run
-        from elman.apps.serve.settings import create_settings
     finite = "a finite number of at least 0"
     check_number("shutdown_timeout", shutdown_timeout, finite, lambda seconds: 0 <= seconds < math.inf)
     limits = {"max_tokens": max_tokens, "max_characters": max_characters}
