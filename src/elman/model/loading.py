@@ -16,7 +16,7 @@ import numpy as np
 
 from elman.engine import get_engine
 from elman.engine_registry import inference_engine
-from elman.errors import ElmanError, join_command, quote
+from elman.errors import ElmanError, check_type, join_command, quote
 from elman.model.model import Model
 from elman.network.bptt import begin_text
 from elman.ngram.model import ngram_tensors
@@ -62,6 +62,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     >>> elman.load("runs/cats")
     <Model: 1 x rnn 16, 11 characters, float64, numpy>
     """
+    check_type("engine", engine, "str | None")
     return create_model(read_model(path), engine)
 
 

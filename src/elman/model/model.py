@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, check_range, checks_types, list_strings, option, shorten
+from elman.errors import ElmanError, check_range, checks_types, list_strings, option, quote, shorten
 from elman.model import generate
 from elman.model.lines import LINE_OPTIONS, LineLimits, draw_lines
 from elman.model.score import Score, check_finite, score, score_windows
@@ -418,7 +418,7 @@ class Model:
         """
         path = Path(path)
         if path.suffix != SUFFIX:
-            raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
+            raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {quote(path.name)})")
         save_network(path, self.snapshot())
 
     def snapshot(self) -> Snapshot:

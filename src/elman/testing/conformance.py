@@ -140,7 +140,7 @@ def check_engine(
     >>> comparison.trajectory, comparison.same_text
     (0.0, True)
     """
-    for name, value, minimum in (("K", K, 2), ("m", m, 1), ("T", T, 1), ("updates", updates, 1)):
+    for name, value, minimum in (("K", K, 2), ("m", m, 1), ("T", T, 1), ("updates", updates, 1), ("layers", layers, 1)):
         check_range(name, value, minimum, MAX_SIZE)
     Config(cell=cell, layers=layers, batch_size=batch_size, ngram_order=ngram_order)  # checks their values
     for name, object_, kind in (("engine", engine, Engine), ("optimizer", optimizer, Optimizer)):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elman.errors import ElmanError, check_number, list_strings, option, quote
+from elman.errors import ElmanError, check_number, list_strings, option, quote, shorten
 from elman.network import log_softmax
 
 BLANKS = ("", "<pad>", "[PAD]", "<blank>", "<blk>", "_")
@@ -67,7 +67,7 @@ def read_matrix(name: str, values: ArrayLike, K: int) -> NDArray[np.float64]:
             raise TypeError("they are complex")
         frames = np.ascontiguousarray(values, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ElmanError(f"{name} must be an array of numbers ({error})") from None
+        raise ElmanError(f"{name} must be an array of numbers ({shorten(error, 200)})") from None
     if frames.ndim != 2 or frames.shape[1] != K:
         raise ElmanError(f"{name} must have a row per frame and {K} columns (got the shape {frames.shape})")
     return frames

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from elman.apps.decode.ctc import ALPHA, BETA, Hypothesis, decode_ctc
 from elman.apps.decode.inputs import BLANKS, check_weights, list_arrays, read_matrix
 from elman.apps.decode.language_model import LmState, check_is_language_model
-from elman.errors import ElmanError, check_number, checks_types, list_strings, quote
+from elman.errors import ElmanError, check_number, checks_types, list_strings, quote, report_system_errors, shorten
 from elman.formats import import_
 from elman.model import Model, fingerprint, load
 from elman.storage import replace_files
@@ -124,7 +124,8 @@ class BeamSearchDecoderCTC:
             files[Path(filepath) / MODEL] = self.model.snapshot().serialize()
         contents = {"labels": self.labels, "alpha": self.alpha, "beta": self.beta, "model": _identify(self.model)}
         files[Path(filepath) / ALPHABET] = json.dumps(contents).encode()
-        replace_files(files, place="folder")
+        with report_system_errors(f"write in {quote(filepath)}"):
+            replace_files(files, place="folder")
 
     @classmethod
     @checks_types
@@ -140,7 +141,9 @@ class BeamSearchDecoderCTC:
                 raise ValueError(f"{MODEL} and {ALPHABET} belong to different decoders")
             return decoder
         except (AttributeError, ElmanError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
-            raise ElmanError(f"{quote(filepath)} does not contain what save_to_dir writes ({error})") from None
+            raise ElmanError(
+                f"{quote(filepath)} does not contain what save_to_dir writes ({shorten(error, 200)})"
+            ) from None
 
 
 def build_ctcdecoder(
