@@ -118,7 +118,7 @@ def bptt() -> Iterator[str]:
 def cells() -> Iterator[str]:
     """What a gate preserves."""
     yield f"a gate of 0.99 preserves {100 * 0.99**100:.0f} %."
-    yield rf"$b_f$ is 1 at first, so $f\approx{1 / (1 + exp(-1)):.2f}$."
+    yield rf"$b_f$ is initialized to 1; $\sigma(1)\approx{1 / (1 + exp(-1)):.2f}$."
 
 
 @page("docs/how_to/inspect_hidden_units.md")
