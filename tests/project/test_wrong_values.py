@@ -156,7 +156,7 @@ class Table(list[str]):
 def test_a_table_is_no_list_of_strings(
     calls: dict[str, tuple[Callable[..., Any], dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its items, and those of a mapping, are names: they must not be read as the strings."""
+    """The items of a table or a mapping are names: they must not be read as the strings."""
     monkeypatch.chdir(tmp_path)
     accepted, tried = list[str](), 0
     for function_name, (function, valid) in calls.items():

@@ -44,7 +44,7 @@ class Metrics:
     loss: float
     """The loss of this update, the mean over all characters of its batch, in nats per character."""
     train_loss: float
-    """The recent train loss, comparable with `validation_loss`, in nats per character."""
+    """The weighted mean loss of about the last tenth of the updates, in nats per character."""
     validation_loss: float | None
     """Loss of the held-out text in nats per character, where it was evaluated."""
     seconds: float

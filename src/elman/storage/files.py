@@ -114,7 +114,7 @@ def remove_abandoned(directory: Path, *, is_locked: bool = False) -> None:
     A file with the ID of this process is removed if only this process may write there: in a container, every process
     may have the same ID.
     """
-    if os.name != "posix":  # on Windows the signal would end the process
+    if os.name != "posix" or not is_directory(directory):  # on Windows the signal would end the process
         return
     for path in directory.glob(f".elman-*{PARTIAL_SUFFIX}"):
         with suppress(OSError, ValueError, OverflowError):  # it may be removed by now, or have any name

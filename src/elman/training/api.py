@@ -121,8 +121,8 @@ def train(
     Raises
     ------
     ElmanError
-        If an option, the text or the directory is invalid, or another training run writes to it; the message says what
-        to do. If a loss is not finite; the last good checkpoint is kept.
+        If an option, the text or the directory is invalid, another training run writes to it, or a loss is not finite
+        (the last good checkpoint is kept); the message says what to do.
 
     Examples
     --------

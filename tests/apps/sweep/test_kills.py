@@ -64,6 +64,21 @@ def test_each_killed_trial_is_continued_by_one_worker(tmp_path: Path, monkeypatc
     assert sorted(numbers) == [1, 2, 3, 4]
 
 
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("state", ["killed", "stopped"])
+def test_a_trial_whose_process_alone_ends_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """As by a signal that only this process gets; SIGINT makes it save its run."""
+    first = [state]
+
+    def train_once(workers: loop.Workers, trial: Trial) -> dict[str, Any]:
+        return {"state": first.pop()} if first else train_here(workers, trial)
+
+    monkeypatch.setattr(loop.Workers, "train_once", train_once)
+    assert_as_never_killed(tmp_path, small_sweep(tmp_path, 2), 2)
+
+
 def test_a_process_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "COMMAND", ("-c", "import sys; print('{', end=''); sys.exit('no luck')"))
     error = r"^every trial failed; trial 0: its process ended 3 times before it; see workers\.log$"

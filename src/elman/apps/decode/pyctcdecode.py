@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from elman.apps.decode.ctc import ALPHA, BETA, Hypothesis, decode_ctc
 from elman.apps.decode.inputs import BLANKS, check_weights, list_arrays, read_matrix
 from elman.apps.decode.language_model import LmState, check_is_language_model
-from elman.errors import ElmanError, check_number, checks_types, list_strings, quote, report_system_errors, shorten
+from elman.errors import ElmanError, check_number, checks_types, list_strings, quote, shorten
 from elman.formats import import_
 from elman.model import Model, fingerprint, load
 from elman.storage import replace_files
@@ -124,8 +124,7 @@ class BeamSearchDecoderCTC:
             files[Path(filepath) / MODEL] = self.model.snapshot().serialize()
         contents = {"labels": self.labels, "alpha": self.alpha, "beta": self.beta, "model": _identify(self.model)}
         files[Path(filepath) / ALPHABET] = json.dumps(contents).encode()
-        with report_system_errors(f"write in {quote(filepath)}"):
-            replace_files(files, place="folder")
+        replace_files(files, place="folder")
 
     @classmethod
     @checks_types

@@ -128,10 +128,10 @@ class Workers:
             self.study.study.tell(trial, state={"pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[ended["state"]])
 
     def train(self, trial: Trial) -> dict[str, Any]:
-        """Train a trial, and continue it if its process is killed; return how it ended."""
+        """Train a trial, and continue it if its process alone is killed or interrupted; return how it ended."""
         for _ in range(MAX_ATTEMPTS):
             ended = self.train_once(trial)
-            if ended["state"] != "killed":
+            if ended["state"] not in ("killed", "stopped"):
                 return ended
             if self.is_stopping:
                 return {"state": "stopped"}
