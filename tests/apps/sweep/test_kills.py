@@ -87,6 +87,21 @@ def test_a_process_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (tmp_path / "sweep" / "workers.log").read_text("utf-8") == "no luck\n" * 3
 
 
+@pytest.mark.parametrize("workers", [1, WORKERS])
+def test_a_process_ends_before_it_is_told_its_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    class Ended(subprocess.Popen[str]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.wait()
+
+    monkeypatch.setattr(loop, "COMMAND", ("-c", ""))
+    monkeypatch.setattr(subprocess, "Popen", Ended)
+    with pytest.raises(ElmanError, match=r"^every trial failed; trial 0: its process ended 3 times"):
+        small_sweep(tmp_path, 2, workers=workers)
+
+
 HANG = """
 import time; from elman.apps.sweep import worker as w
 w.GRACE_SECONDS = 0.1; w.train = lambda *_, **__: time.sleep(999); w.main()

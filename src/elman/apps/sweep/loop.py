@@ -175,8 +175,10 @@ class Workers:
                 encoding="utf-8", start_new_session=True,
             )  # fmt: skip
         self.processes.add(process)
-        with suppress(OSError):  # it was killed
+        try:
             print(json.dumps([option.are_flags, *arguments]), file=process.stdin, flush=True)
+        except (OSError, ValueError):  # it was killed, or `stop` has closed its input
+            close_input(process)  # otherwise, `Popen.__exit__` tries to write what is left
         if self.is_stopping:
             close_input(process)
         return process
