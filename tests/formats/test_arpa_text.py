@@ -21,7 +21,7 @@ from elman.ngram.model import MIN_PROB, Indices, NgramModel, describe_ngrams, ng
 from elman.ngram.table import NgramSpec
 from elman.text import Alphabet, read_corpus
 from support import tolerances as tolerances
-from support.corrupt_files import error_message
+from support.corrupt_files import CONSTANT, error_message, peak
 from support.state import ROOT
 
 TOLERANCE = 1e-5
@@ -268,3 +268,16 @@ def test_a_compressed_file_in_other_words_is_the_same(tmp_path: Path) -> None:
     for bomb in (b"\n" * 3_000_000, header.replace(b"=3", b"=3000000") + b"-1 a\n" * 600_000):
         path.write_bytes(gzip.compress(bomb))
         assert error_message(lambda: import_(path)) == f"{refused}it expands to more than 20 times its size"
+
+
+def test_reading_takes_a_small_multiple_of_the_file(tmp_path: Path) -> None:
+    """Also if the file lists no suffix of its strings, so that each is added."""
+    order, path = 20, tmp_path / "lm.arpa"
+    strings = np.random.default_rng(1).choice([*"abcdefghij"], (1_000, order))
+    listed = [sorted({" ".join(row[:length]) for row in strings}) for length in range(1, order + 1)]
+    header = "".join(f"ngram {length}={len(rows)}\n" for length, rows in enumerate(listed, 1))
+    levels = "".join(
+        f"\\{length}-grams:\n" + "".join(f"-1\t{row}\n" for row in rows) for length, rows in enumerate(listed, 1)
+    )
+    path.write_text(f"\\data\\\n{header}\n{levels}\\end\\\n", "utf-8")
+    assert peak(lambda: import_(path)) < 80 * path.stat().st_size + CONSTANT

@@ -15,11 +15,8 @@ import pytest
 from elman.formats import FORMATS, export, import_
 from elman.model import Model
 from support.cells import EXPORTED_CELLS, IMPORTED_FORMATS
-from support.corrupt_files import VALUES, corrupt_bytes, corrupt_value, error_message, peak
+from support.corrupt_files import CONSTANT, MULTIPLE, VALUES, corrupt_bytes, corrupt_value, error_message, peak
 from support.random_model import normal_model, random_prior_model
-
-MULTIPLE, CONSTANT = 40, 2_000_000
-"""Peak memory of reading a file is limited to this multiple of its size plus this constant."""
 
 
 def make_model(cell: str, layers: int) -> Model:

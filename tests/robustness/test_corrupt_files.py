@@ -27,14 +27,21 @@ from elman.runs.plots import LossCurve
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from fuzz import CORPUS
-from support.corrupt_files import FILES, RECIPES, corrupt_file, error_message, good_files, peak, use_file
+from support.corrupt_files import (
+    CONSTANT,
+    FILES,
+    MULTIPLE,
+    RECIPES,
+    corrupt_file,
+    error_message,
+    good_files,
+    peak,
+    use_file,
+)
 from support.fuzz_targets import TARGETS, feed, mutate
 from support.state import TEXT
 from support.tensors import save_tensors
 from support.training import train
-
-MULTIPLE, CONSTANT = 40, 2_000_000
-"""Peak memory of reading a file is limited to this multiple of its size plus this constant."""
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +260,7 @@ def test_a_pipe_and_a_device_are_not_waited_for(run: Path, name: str) -> None:
 
 BOMBS: dict[str, tuple[str, bytes]] = {
     "nested": ("run.json", b"[" * 1_000_000),
+    "lists of lists": ("run.json", b"[" + (b"[" * 60 + b"]" * 60 + b",") * 8_000 + '"😀"]'.encode()),
     "small values": ("run.json", b"[" + b"[],{}," * 60_000 + b"0]"),
     "rows": (
         "metrics.csv",

@@ -21,6 +21,8 @@ from support.state import TEXT, T
 from support.tensors import save_tensors
 from support.training import train
 
+MULTIPLE, CONSTANT = 60, 2_000_000
+"""Peak memory of reading a file is limited to this multiple of its size plus this constant."""
 RECIPES: tuple[dict[str, Any], ...] = (
     {"hidden_size": 3},
     {"hidden_size": 3, "cell": "lstm", "layers": 2, "batch_size": 3, "optimizer": "adam", "ema_decay": 0.9},
