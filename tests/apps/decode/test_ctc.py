@@ -1,8 +1,11 @@
 """CTC decoding: its scores against sums over all paths, its beam against a plain one, and what it refuses."""
 
+import copy
 import math
+import pickle
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
 from itertools import groupby, pairwise, product
@@ -14,13 +17,14 @@ import pytest
 from numpy.typing import NDArray
 
 import elman
-from elman.apps.decode import Hypothesis
+from elman.apps.decode import CtcSearch, Hypothesis, ctc
 from elman.errors import ElmanError
 from elman.model import Model
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.network.state import State
 from elman.text.unknown import unknown_nats
+from support.corrupt_files import peak
 from support.training import SMALL, train
 
 SYMBOLS = ["a", "", "b", "|", "?"]
@@ -156,8 +160,12 @@ def test_the_beam_is_that_of_a_plain_search(
         np.testing.assert_allclose([each.score for each in found], [score for _, score in expected], rtol=1e-9)
 
 
+@pytest.mark.parametrize("block", [1, 4, 1024])
 @pytest.mark.parametrize("sharpness", [1.0, 100.0])
-def test_frames_are_those_of_the_most_likely_path(sharpness: float) -> None:
+def test_frames_are_those_of_the_most_likely_path(
+    sharpness: float, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctc, "BLOCK", block)
     frames, best = draw_frames(6, 3, sharpness), dict[str, tuple[float, list[tuple[int, int]]]]()
     for path in product(range(len(SYMBOLS)), repeat=len(frames)):
         groups = [[*group] for _, group in groupby(enumerate(path), key=lambda item: item[1])]
@@ -167,6 +175,16 @@ def test_frames_are_those_of_the_most_likely_path(sharpness: float) -> None:
     for each in elman.decode_ctc(frames, SYMBOLS, **EXACT, width=10_000, nbest=10_000):
         assert [*each.frames] == best[each.text][1]
         assert "".join(TEXTS[k] for k in each.symbols) == each.text
+
+
+def test_memory_does_not_grow_with_the_square_of_the_frames() -> None:
+    def decode(T: int) -> None:
+        frames = np.full((T, 2), -30.0)
+        frames[np.arange(T), np.arange(T) % 2] = 0
+        (best,) = elman.decode_ctc(frames, ["a", ""], from_logits=True)
+        assert best.frames == tuple((t, t) for t in range(0, T, 2))
+
+    assert peak(lambda: decode(12_000)) < 5 * peak(lambda: decode(3_000))
 
 
 def test_a_prefix_that_cannot_be_extended_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +283,19 @@ def test_pieces_are_as_the_whole(lm: Model | None) -> None:
     whole = elman.decode_ctc(frames, SYMBOLS, lm, nbest=5, **WEIGHTS)
     assert search.finish(nbest=5) == whole
     assert whole[0].frames[-1][1] < 40
+
+
+@pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda search: pickle.loads(pickle.dumps(search))])
+def test_a_copy_of_a_search_continues_alone(lm: Model | None, make_copy: Callable[[CtcSearch], CtcSearch]) -> None:
+    frames = draw_frames(40, 2, 2.0)
+    whole = elman.decode_ctc(frames, SYMBOLS, lm, nbest=5, **WEIGHTS)
+    for cut in (0, 1, 17, 40):
+        search = elman.CtcSearch(SYMBOLS, lm, **WEIGHTS)
+        search.advance(frames[:cut])
+        copied = make_copy(search)
+        for one in (copied, search):
+            one.advance(frames[cut:])
+            assert one.finish(nbest=5) == whole
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])

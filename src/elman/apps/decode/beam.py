@@ -235,17 +235,16 @@ def sum_paths(p, blank, path, b, s):
 
 
 @kernel
-def find_paths(log_p, blank, path, b, s, back, spans):
-    """Return the logarithm of the sum over all paths of a text, or find the most likely one, given log p (T, K).
+def find_paths(log_p, first, blank, path, b, s, back):
+    """Return the logarithm of the sum over all paths of a text, given log p (T, K) of frames from the first one on.
 
-    As `sum_paths`, but `b` and `s` are logarithms, -inf before: slower, and exact. If `back` (T, 2 S + 1) is not empty,
-    maxima replace the sums: `back` is set to how many of these states earlier the most likely path was in the previous
-    frame, and `spans` (S, 2), 0 before, to the first and last frame of each symbol.
+    As `sum_paths`, but `b` and `s` are logarithms: slower, and exact. If `back` (T, 2 S + 1) is not empty, maxima
+    replace the sums, and `back` is set to how many of these states earlier the most likely path was in the previous
+    frame.
     """
     S = len(path)
-    b[0] = 0.0
     for t in range(len(log_p)):
-        for i in range(min(S - 1, t), -1, -1):  # the others are -inf
+        for i in range(min(S - 1, first + t), -1, -1):  # the others are -inf
             k = path[i]
             two = s[i - 1] if i > 0 and path[i - 1] != k else -np.inf  # (3), (4)
             if len(back) > 0:
@@ -256,9 +255,17 @@ def find_paths(log_p, blank, path, b, s, back, spans):
                 in_b, in_s = add_logs(b[i + 1], s[i]), add_logs(add_logs(s[i], b[i]), two)
             b[i + 1], s[i] = in_b + log_p[t, blank], in_s + log_p[t, k]
         b[0] += log_p[t, blank]
-    z = 2 * S - 1 if S > 0 and s[S - 1] > b[S] else 2 * S
+    return add_logs(b[S], s[S - 1])
+
+
+@kernel
+def find_spans(back, first, z, spans):
+    """Follow the most likely path backwards from state z; return its state before the first of these frames.
+
+    `spans` (S, 2), 0 before, is set to the first and last frame of each symbol.
+    """
     for t in range(len(back) - 1, -1, -1):
         if z % 2 == 1:
-            spans[z // 2, 0], spans[z // 2, 1] = t, max(spans[z // 2, 1], t)
+            spans[z // 2, 0], spans[z // 2, 1] = first + t, max(spans[z // 2, 1], first + t)
         z -= back[t, z]
-    return add_logs(b[S], s[S - 1])
+    return z

@@ -65,6 +65,17 @@ class Hypothesis:
     """The language model after the text; a search with this state continues the text. None without a model."""
 
 
+BLOCK = 1024
+"""Frames of which the steps of a most likely path are stored at a time; those of all need T (2 S + 1) bytes."""
+
+
+def _start(S: int) -> NDArray[np.float64]:
+    """Return log b and log s, (2, S + 1), of the prefixes of a text before the first frame."""
+    start = np.full((2, S + 1), -np.inf)
+    start[0, 0] = 0.0
+    return start
+
+
 class SearchOptions(TypedDict, total=False):
     """The options of `CtcSearch`, see `decode_ctc`."""
 
@@ -130,15 +141,20 @@ class CtcSearch:
 
     def _begin(self, place: int) -> None:
         """Begin the search, which uses the slots of the language model at `place`."""
-        self._place, reader, words = place, self._reader, self._hotwords
-        self._scorer = beam.Scorer(
-            *self._weights, reader.unknown, reader.log_p[place], reader.index, words.kind, words.after, words.gain,
-            words.value,
-        )  # fmt: skip
+        self._place = place
         self._pieces = [np.empty((0, len(self.texts)))]
         links, numbers = np.array([[NONE, NONE, NONE, NONE, 1, 0, NONE, 0]], np.int32), np.zeros((1, 7))
         numbers[0, beam.S] = -np.inf
         self._prefixes = beam.Prefixes(np.array([1, 1]), np.zeros(self._width, np.int64), links, numbers)
+
+    @property
+    def _scorer(self) -> beam.Scorer:
+        # Not stored: in a copy of the search, it would have another copy of the reader's predictions.
+        reader, words = self._reader, self._hotwords
+        return beam.Scorer(
+            *self._weights, reader.unknown, reader.log_p[self._place], reader.index, words.kind, words.after,
+            words.gain, words.value,
+        )  # fmt: skip
 
     def advance(self, log_probs: ArrayLike) -> None:
         """Read frames, log-probabilities of shape (T, K)."""
@@ -211,7 +227,7 @@ class CtcSearch:
         acoustic = self._sum_paths(log_p, paths) + highest.sum()
         scores, found = acoustic + rest, list[Hypothesis]()
         for row in np.argsort(-scores, kind="stable")[:nbest].tolist():
-            symbols, spans = tuple(paths[row].tolist()), self._find_paths(log_p, paths[row], len(log_p))[1].tolist()
+            symbols, spans = tuple(paths[row].tolist()), self._find_spans(log_p, paths[row]).tolist()
             text, frames = "".join(self.texts[k] for k in symbols), tuple((first, last) for first, last in spans)
             state = self._reader.state(self._place, self._prefixes.links[nodes[row], beam.SLOT])
             numbers = float(scores[row]), float(acoustic[row]), float(lm[row])
@@ -234,15 +250,27 @@ class CtcSearch:
         sums = [beam.sum_paths(p, self._blank, path, *np.zeros((2, len(path) + 1))) for path in paths]
         # Logarithms, which are exact, need ten times as long.
         pairs = zip(sums, paths, strict=True)
-        return np.array([self._find_paths(log_p, path)[0] if np.isnan(total) else total for total, path in pairs])
+        return np.array([self._sum_logs(log_p, path) if np.isnan(total) else total for total, path in pairs])
 
-    def _find_paths(
-        self, log_p: NDArray[np.float64], path: NDArray[np.int64], steps: int = 0
-    ) -> tuple[float, NDArray[np.int64]]:
-        S = len(path)
-        b, s = np.full((2, S + 1), -np.inf)
-        back, spans = np.zeros((steps, 2 * S + 1), np.int8), np.zeros((S, 2), np.int64)
-        return beam.find_paths(log_p, self._blank, path, b, s, back, spans), spans
+    def _sum_logs(self, log_p: NDArray[np.float64], path: NDArray[np.int64]) -> float:
+        back = np.empty((0, 2 * len(path) + 1), np.int8)
+        return float(beam.find_paths(log_p, 0, self._blank, path, *_start(len(path)), back))
+
+    def _find_spans(self, log_p: NDArray[np.float64], path: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first and the last frame of each symbol on the most likely path of a text."""
+        S, blocks, found = len(path), list[tuple[int, NDArray[np.float64]]](), _start(len(path))
+        back, spans = np.zeros((min(BLOCK, len(log_p)), 2 * S + 1), np.int8), np.zeros((S, 2), np.int64)
+        for first in range(0, len(log_p), BLOCK):
+            blocks.append((first, found.copy()))
+            frames = log_p[first : first + BLOCK]
+            beam.find_paths(frames, first, self._blank, path, *found, back)
+        z = 2 * S - (S > 0 and found[1, S - 1] > found[0, S])
+        for first, start in reversed(blocks):
+            frames = log_p[first : first + BLOCK]
+            if len(blocks) > 1:  # `back` has room for one block
+                beam.find_paths(frames, first, self._blank, path, *start, back)
+            z = beam.find_spans(back[: len(frames)], first, z, spans)
+        return spans
 
     def _list_paths(self, nodes: list[int]) -> list[NDArray[np.int64]]:
         """Return the symbols of prefixes."""
