@@ -130,7 +130,8 @@ def inspect_hidden_units() -> Iterator[str]:
 
 GIVEN["docs/explanation/guarantees.md"] = [
     "every 30 s or 100,000 updates, less often if that needs more than 1 % of the time",
-    "at most 60 times its size plus 2 MB, or 80 times if it is an ARPA file",  # tests/support/corrupt_files.py; tests/formats/test_arpa_text.py
+    "at most 60 times its size plus 2 MB, or 80 times if it is an ARPA"
+    " file",  # tests/support/corrupt_files.py; tests/formats/test_arpa_text.py
     "may expand to 20 times its compressed size plus 1 MB",  # src/elman/formats/arpa_text.py, _MAX_RATIO
     "over 99 % of a layer's units are within 1e-6 of ±1 or 0",
     "exceeds 1.5 times the loss of uniform predictions",

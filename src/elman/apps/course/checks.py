@@ -2,7 +2,7 @@
 
 The handout (``elman course`` writes it) describes the functions. Every check calls a function with small random arrays,
 drawn with a seed, in which no parameter and no state is zero and all sizes differ, so that a swapped axis is noticed. A
-function receives copies, so it cannot change the arrays that it is compared with.
+function receives copies, so it cannot change the arrays that it is compared with; that it changes them is a finding.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import inspect
 import traceback
 from collections.abc import Callable, Mapping, Set
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial, wraps
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.apps.course.comparison import TOLERANCE, CallError, CheckResult, as_array, compare, measure_error
+from elman.apps.course.comparison import TOLERANCE, CallError, CheckResult, Finding, as_array, compare, measure_error
 from elman.apps.course.faults import SECOND, Fault, list_faults, load_solution
 from elman.apps.course.layout import LAYOUTS
 from elman.errors import ElmanError, check_range, quote, shorten
@@ -81,6 +83,38 @@ def guard(name: str, function: Function) -> Function:
     return call
 
 
+MAY_CHANGE = {"backward": {"h", "p"}, "adagrad": {"parameters", "gradients", "M"}, "train": {"parameters"}}
+"""Task -> the arguments that its function may change. Many a backward pass turns p into g, and an update clips."""
+
+
+def _list_arrays(task: str, arguments: tuple[Any, ...]) -> dict[str, Array]:
+    """Return the arrays among the arguments of a task, by name, that its function must not change."""
+    names, arrays = inspect.signature(load_solution(task)[task]).parameters, dict[str, Array]()
+    for name, value in zip(names, arguments, strict=False):
+        if name not in MAY_CHANGE.get(task, ()):
+            entries = (
+                {f"{name}[{key!r}]": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
+            )
+            arrays |= {key: each for key, each in entries.items() if isinstance(each, np.ndarray)}
+    return arrays
+
+
+def _find_changes(task: str, function: Function, found: set[str]) -> Function:
+    """Return a function that adds the names of the arrays that a call changes to `found`."""
+
+    def is_equal(array: Array, other: Array | None) -> bool:  # up to the rounding of a difference quotient
+        return other is not None and array.shape == other.shape and np.allclose(array, other, 1e-9, 1e-12)
+
+    @wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        before = {name: array.copy() for name, array in _list_arrays(task, arguments).items()}
+        result, after = function(*arguments, **named), _list_arrays(task, arguments)
+        found.update(name for name, array in before.items() if not is_equal(array, after.get(name)))
+        return result
+
+    return call
+
+
 def _describe_error(function: Any, error: BaseException) -> str:
     """Return the error of a function under test, its line, and the sizes that it reads from global variables."""
     function = inspect.unwrap(function)
@@ -107,7 +141,7 @@ def _check(
     if layout not in LAYOUTS:
         raise ElmanError(f"layout must be {' or '.join(LAYOUTS)} (got {quote(layout)})")
 
-    observed, errors = Arrays(), list[CallError]()
+    observed, errors, changed = Arrays(), list[CallError](), set[str]()
 
     def run(faults: tuple[Fault, ...]) -> Arrays:
         given = {name: iter(observed[name][-len(observed["p"]) :]) for name in GIVEN if name in observed}
@@ -121,14 +155,16 @@ def _check(
     for form in (*LAYOUTS[layout], *others):
         call = guard(task, form.adapt(task, function))
         try:
-            observed = measure(call)
+            observed = measure(_find_changes(task, call, changed))
         except CallError as error:
             errors.append(error)
         except Exception as error:
             errors.append(CallError(task, f"its result cannot be compared: {shorten(str(error), 200)}"))
         else:
             if form in LAYOUTS[layout]:
-                return compare(observed, run, list_faults(task), locate=partial(locate, call), **options)
+                result = compare(observed, run, list_faults(task), locate=partial(locate, call), **options)
+                change = Finding(task, f"changes {', '.join(sorted(changed))}: work on copies")
+                return replace(result, findings=(change,)) if result.passed and changed else result
             errors.insert(0, CallError(task, "steps are columns: check it with layout='columns'"))
             break
     return CheckResult(dict.fromkeys(run(()), np.nan), (errors[0].finding,))
@@ -175,6 +211,13 @@ def check_initial(initialize: Function, *, K: int = 7, m: int = 4, seed: int = 5
         arrays = _read_arrays("initialize", result, DIMENSIONS)
         if columns := [name for name, array in arrays.items() if array.ndim < np.ndim(result[name])]:
             raise CallError(columns[0], f"has shape {np.shape(result[columns[0]])}: vectors have one axis")
+        for name in arrays:
+            array = result[name]
+            if not (isinstance(array, np.ndarray) and array.dtype == np.float64 and array.flags.writeable):
+                raise CallError(name, "must be an array of float64 that can be changed")
+        for one, other in combinations(arrays, 2):
+            if np.may_share_memory(result[one], result[other]):
+                raise CallError(one, f"shares its memory with {other}: an update would change both")
         return arrays
 
     return _check("initialize", initialize, measure, layout, staged=False)
@@ -206,7 +249,10 @@ def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5, layout: 
         generator = np.random.RandomState(seed)
         for N in (4 * T + 1, 4 * T, 3 * T + T // 2 + 1):
             result = list(make_windows(generator.randint(0, 7, N), T))
-            if not all(isinstance(pair, tuple | list) and len(pair) == 2 and np.ndim(pair[1]) == 1 for pair in result):
+            if not all(
+                isinstance(pair, tuple | list | np.ndarray) and len(pair) == 2 and np.ndim(pair[1]) == 1
+                for pair in result
+            ):
                 raise CallError("make_windows", "must return a list of the pairs (x, y) of all windows")
             for n, name in enumerate(arrays):
                 for pair in result:

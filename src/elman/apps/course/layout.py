@@ -29,7 +29,7 @@ class Layout(NamedTuple):
 
     def to(self, kind: str, value: Any, K: int) -> Any:
         """Return a value of the reference's layout in this layout."""
-        if kind == "parameters" and isinstance(value, Mapping):
+        if kind == "parameters" and self.columns and isinstance(value, Mapping):
             return {name: self.to("state", array, K) for name, array in value.items()}
         if kind in ("index", "indices") and self.one_hot:
             value, kind = np.eye(K)[value], "state" if kind == "index" else "rows"
@@ -39,7 +39,7 @@ class Layout(NamedTuple):
 
     def back(self, kind: str, value: Any) -> Any:
         """Return a value of this layout in the reference's; characters may be one-hot vectors in any layout."""
-        if kind == "parameters" and isinstance(value, Mapping):
+        if kind == "parameters" and self.columns and isinstance(value, Mapping):
             return {name: self.back("state", array) for name, array in value.items()}
         if kind == "index" and np.size(value) > 1:
             return int(np.argmax(value))
