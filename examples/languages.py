@@ -2,11 +2,12 @@
 
     python examples/languages.py
 
-The texts come with Python and with the packages that Elman depends on: Python and its dialect of type stubs, C, and
-the English of Python's documentation. Programs quote English, and the documentation quotes programs. Training and test
-lines of a language are from different packages, so that the language is identified and not the package; the
-documentation is divided by topics. Every line is classified by itself. Lines shared by several languages are left out,
-and so are lines of fewer than 20 characters. The models, of preset `quick`, are compared with character n-grams.
+The texts come with Python, NumPy, Numba and Matplotlib (``pip install 'elman[plot]'``): Python and its dialect of type
+stubs, C, and the English of Python's documentation. Programs quote English, and the documentation quotes programs.
+Training and test lines of a language are from different packages, so that the language is identified and not the
+package; the documentation is divided by topics. Every line is classified by itself. Lines shared by several languages
+are left out, and so are lines of fewer than 20 characters. The models, of preset `quick`, are compared with character
+n-grams.
 """
 
 from __future__ import annotations

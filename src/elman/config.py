@@ -16,7 +16,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from elman.engine_registry import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help, require_feature
-from elman.errors import MAX_INT, ElmanError, checks_types, option, quote, shorten
+from elman.errors import MAX_INT, ElmanError, checks_types, is_path, option, quote, shorten
 from elman.network.cells import CELLS, cell_help
 from elman.network.optimizers import OPTIMIZERS, beta_help, learning_rate_help, weight_decay_help
 from elman.options import suggest_option
@@ -328,7 +328,7 @@ def normalize(name: str, value: Any) -> Any:
         is_float = float in _list_alternatives(list_types()[name]) or not isinstance(value, int)
         # A larger integer may change as a float, or exceed the largest float.
         return float(value) if is_float and (isinstance(value, float) or abs(value) <= MAX_INT) else value
-    if name == "validation" and isinstance(value, os.PathLike):
+    if name == "validation" and not isinstance(value, str) and is_path(value):
         return make_absolute(value)
     if not isinstance(value, str) or not value:
         return value

@@ -18,7 +18,7 @@ from itertools import chain
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeGuard, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -183,9 +183,14 @@ def _is_number(value: object, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _is_path(value: object) -> bool:
+def is_path(value: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Return whether a value is a path, and not one of bytes, such as an entry of ``os.scandir(b".")``."""
+    return isinstance(value, str) or (isinstance(value, os.PathLike) and isinstance(os.fspath(value), str))
+
+
+def _is_valid_path(value: object) -> bool:
     with suppress(ValueError):  # for a lone surrogate, which no file system allows
-        return isinstance(value, str | os.PathLike) and b"\0" not in os.fsencode(value)
+        return is_path(value) and b"\0" not in os.fsencode(value)
     return False
 
 
@@ -195,7 +200,7 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "bool": (lambda value: type(value).__name__.strip("_") == "bool", "True or False"),  # NumPy's, too
     "str": (lambda value: isinstance(value, str), "a string"),
     "bytes": (lambda value: isinstance(value, bytes | bytearray | memoryview), "bytes"),
-    "os.PathLike[str]": (_is_path, "a path"),
+    "os.PathLike[str]": (_is_valid_path, "a path"),
     "Literal": (lambda value: isinstance(value, str), "a string"),
     "Callable": (callable, "a function"),
     "None": (lambda value: value is None, "None"),

@@ -13,7 +13,7 @@ import types
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -22,9 +22,10 @@ from elman import __main__ as entry_point
 from elman.cli.display import TrainingDisplay
 from elman.cli.frame import COMMANDS
 from elman.cli.parameters import HELP_ALL
-from elman.config import FOLLOW_TEXT, Config, help_of, make_config
+from elman.config import FOLLOW_TEXT, Config, help_of, list_types, make_config
 from elman.errors import FLAGS, flag
 from elman.machine import HANGUP
+from elman.network.sampling import list_sampling_options
 from elman.recipe import DEFAULT_PRESET
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
@@ -66,6 +67,7 @@ def test_help_shows_the_options_that_most_people_need(folder: Path, command: Com
 
 def test_help_groups_the_commands_most_used_first(folder: Path, command: Command) -> None:
     assert command() == command("--help") == command("-h") == command("help")
+    assert command().code == 0
     assert command("help", "plot").out.split()[:9] == command("plot", "--help").out.split()[:9]
     lines = [line.strip("│╭╰─╮╯ ").split() or [""] for line in command("--help").out.splitlines()]
     expected = [word for title, names in COMMANDS.items() for word in (title, *names)]
@@ -92,6 +94,16 @@ def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
     state = RunDirectory(Path("out")).load().state
     assert (results["smooth_loss"], results["minimum_at"]) == (state.smooth_loss / T, state.minimum_at)
     assert results["minimum_smooth_loss"] == state.minimum_smooth_loss / T
+
+
+@pytest.mark.parametrize("value", ["none", "NULL"])
+def test_none_is_not_a_number(folder: Path, command: Command, value: str) -> None:
+    settings = [(["train", "shakespeare", "--out", "run"], name, hint) for name, hint in list_types().items()]
+    sampling = [(["sample", "tiny"], option.name, option.type) for option in list_sampling_options()]
+    for arguments, name, hint in (*settings, *sampling):
+        if kinds := {int, float} & {hint, *get_args(hint)} if str not in get_args(hint) else set():
+            expected = "an integer" if int in kinds else "a number"
+            assert_refused(command(*arguments, flag(name), value), f"{flag(name)} must be {expected} (got {value!r})")
 
 
 def test_two_hyphens_end_the_options(folder: Path, command: Command) -> None:

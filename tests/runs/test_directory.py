@@ -21,6 +21,7 @@ import elman
 from elman.config import Config
 from elman.errors import ElmanError, quote
 from elman.model.loading import load
+from elman.runs.directory import RunDirectory
 from elman.runs.writer import RunWriter
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
@@ -197,3 +198,13 @@ def test_the_lock_of_a_dead_process_blocks_nobody(corpus: Corpus, run: Path, how
         assert (run / ".lock").exists()
         assert train(corpus, out=run, resume=True, max_updates=12).state.update == 12
     assert [path.name for path in run.glob("*.part")] == [".film.part"]
+
+
+def test_a_file_is_not_a_run(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.touch()
+    run = RunDirectory(path)
+    for read in (run.manifest, run.written_metrics, run.samples):
+        with pytest.raises(ElmanError) as error:
+            read()
+        assert str(error.value) == f"{quote(path)} is a file; pass a run directory written by elman train"

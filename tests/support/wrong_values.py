@@ -17,6 +17,20 @@ class Unprintable:
         raise RuntimeError("no")
 
 
+class PathOfBytes:
+    """As an entry of ``os.scandir(b".")``."""
+
+    def __fspath__(self) -> bytes:
+        return b"x"
+
+
+class Unconvertible:
+    """As a tensor of PyTorch that requires gradients."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise RuntimeError("no")
+
+
 def make_wrong_values() -> dict[str, Any]:
     """Return values by their name; some of them can be used only once."""
     with open(__file__, encoding="utf-8") as closed:  # noqa: PTH123
@@ -27,6 +41,7 @@ def make_wrong_values() -> dict[str, Any]:
         "list of numbers": [1, 2], "list of None": [None], "dictionary": {}, "array": np.array([1, 2]),
         "empty array": np.array([]), "matrix": np.ones((2, 2)), "True": True, "complex": 1j, "bytes": b"x",
         "closed file": closed, "generator": (each for each in "ab"), "object": object(), "class": int,
-        "unprintable": Unprintable(), "function": math.sqrt,
+        "unprintable": Unprintable(), "path of bytes": PathOfBytes(), "unconvertible": Unconvertible(),
+        "function": math.sqrt,
         **{f"{number:.0e}" if isinstance(number, float) else f"{number:#x}": number for number in NUMBERS},
     }  # fmt: skip

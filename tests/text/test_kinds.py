@@ -22,7 +22,7 @@ import pytest
 import elman
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus, read_corpus
-from elman.text.kinds import KINDS, choose_field, choose_min_count, describe_kind, look, measure, read_rows
+from elman.text.kinds import KINDS, choose_field, choose_min_count, describe_kind, find_named, look, measure, read_rows
 from support.cli import Command
 from support.state import ROOT
 
@@ -125,6 +125,19 @@ def test_the_kind_of_a_text(kind: str, n: int, tmp_path: Path) -> None:
     path.write_text(TEXTS[kind][n], encoding="utf-8")
     found = look(read_corpus(path), {})
     assert {"lines": "text"}.get(found.name, found.name) == kind, asdict(found.evidence)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".XZ"])
+def test_the_suffix_of_a_file_that_may_be_compressed(suffix: str) -> None:
+    names = {"a.log": "log", "a.py": "code", "a.md": "text", "a.jsonl": "records", "a.txt": "", "log": ""}
+    assert {name: find_named(name + suffix) for name in names} == names
+
+
+def test_records_have_two_columns_or_more() -> None:
+    lines = [f"{word}\n" for word in WORDS[:100]]
+    assert read_rows(lines, "CSV") == []
+    assert len(read_rows([f"{line[:-1]},x\n" for line in lines], "CSV")) == 98  # without the names and the last
+    assert read_rows([f"{line[:-1]},x\n" for line in lines], "") == []
 
 
 def test_at_least_forty_texts() -> None:

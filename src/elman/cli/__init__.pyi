@@ -17,6 +17,7 @@ from elman.cli.parameters import Integer as Integer
 from elman.cli.parameters import Json as Json
 from elman.cli.parameters import Name as Name
 from elman.cli.parameters import OptionalInteger as OptionalInteger
+from elman.cli.parameters import OptionalNumber as OptionalNumber
 from elman.cli.parameters import Options as Options
 from elman.cli.parameters import Out as Out
 from elman.cli.parameters import Port as Port

@@ -51,6 +51,14 @@ def parse_integer(hint: Any, tokens: Sequence[Token]) -> int:
         raise ValueError(f"must be an integer{' of fewer digits' if has_too_many else ''}") from None
 
 
+def parse_number(hint: Any, tokens: Sequence[Token]) -> float:
+    """Parse a number; Cyclopts would read ``none`` as an option that was not passed."""
+    try:
+        return float(tokens[0].value)
+    except ValueError:
+        raise ValueError("must be a number") from None
+
+
 def parse_port(hint: Any, tokens: Sequence[Token]) -> int:
     """Parse the number of a port, or 0 for a free one."""
     if not 0 <= (port := parse_integer(hint, tokens)) <= 65_535:
@@ -96,6 +104,7 @@ def parse_not_empty(hint: Any, tokens: Sequence[Token]) -> str:
 
 Integer = Annotated[int, Parameter(converter=parse_integer)]
 OptionalInteger = Annotated[int | None, Parameter(converter=parse_integer)]
+OptionalNumber = Annotated[float | None, Parameter(converter=parse_number)]
 Port = Annotated[int, Parameter(converter=parse_port)]
 ANY_CASE = Parameter(converter=parse_choice)  # of a `Literal`
 # The names of the entries of a registry are in lower case.
@@ -154,12 +163,15 @@ def _optional(
 ) -> tuple[str, Any, Any]:
     """Return a field that is None unless the option is passed: presets and resumed runs may have other defaults."""
     shown = "none" if default in (None, "") else str(default)
-    converter = parse_integer if hint in (int, int | None) else parse_choice if get_origin(hint) is Literal else None
+    kinds: dict[Any, Any] = {
+        int: parse_integer, int | None: parse_integer, float: parse_number, float | None: parse_number,
+    }  # fmt: skip
+    converter = parse_choice if get_origin(hint) is Literal else kinds.get(hint)
     negative = None if hint is bool and group != SAMPLING else ""  # --no-lines, but no --empty-log, no --no-unique
     parameter = Parameter(
         help=help, group=group, show=is_shown, show_default=lambda _: shown, negative=negative, converter=converter
     )
-    return (name, Annotated[hint | None, parameter], None)
+    return (name, Annotated[hint, parameter], None)
 
 
 HELP_ALL = "--help-all"
@@ -233,7 +245,7 @@ def __getattr__(name: str) -> Any:
         for each in list_export_options():
             hint = Flag if each.hint is bool else Integer if int in get_args(each.hint) else each.hint
             parameter = Parameter(help=each.help.format_map(FLAGS), show_default=False)
-            options.append((each.name, Annotated[hint | None, parameter], None))
+            options.append((each.name, Annotated[hint, parameter], None))
         return _make_dataclass("ExportOptions", options)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

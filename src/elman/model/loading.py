@@ -16,7 +16,7 @@ import numpy as np
 
 from elman.engine import get_engine
 from elman.engine_registry import inference_engine
-from elman.errors import ElmanError, check_type, join_command, quote
+from elman.errors import ElmanError, check_type, is_path, join_command, quote
 from elman.model.model import Model
 from elman.network.bptt import begin_text
 from elman.ngram.model import ngram_tensors
@@ -68,7 +68,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
 
 def hub_name(path: object) -> str:
     """Return the name, ``hf://OWNER/NAME@REVISION``, of a model on the Hugging Face Hub; empty for any other path."""
-    if not isinstance(path, str | os.PathLike):
+    if not is_path(path):
         raise ElmanError(f"a model is loaded from a path, such as 'runs/novel' (got {quote(path)})")
     name = Path(path).as_posix()  # a path has one slash where a URL has two
     return f"hf://{name.removeprefix('hf:/')}" if name.startswith("hf:/") else ""

@@ -183,12 +183,12 @@ def describe_newlines(translated: Iterable[str]) -> str:
 
 RECORD_FORMATS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "CSV", ".tsv": "TSV"}
 """Suffix of a file of records -> its format."""
-_COMPRESSED = re.compile(r"(\.(gz|bz2|xz|zst))+$")
+COMPRESSED = re.compile(r"(\.(gz|bz2|xz|zst))+$")
 
 
 def find_record_format(path: str) -> str:
     """Return the format of a file of records, which may be compressed, by its suffix; empty if it has none."""
-    name = _COMPRESSED.sub("", Path(path.lower()).name)
+    name = COMPRESSED.sub("", Path(path.lower()).name)
     return RECORD_FORMATS.get(Path(name).suffix, "")
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from elman.errors import option, shorten
 from elman.storage.files import require_str
 from elman.text.corpus import Corpus
-from elman.text.formats import find_record_format
+from elman.text.formats import COMPRESSED, find_record_format
 from elman.text.masks import MASKS
 from elman.text.sources import STANDARD_INPUT
 from elman.text.unknown import count_characters
@@ -198,8 +198,8 @@ def look(corpus: Corpus, passed: Mapping[str, Any]) -> TextKind:
 
 def find_named(path: str) -> str:
     """Return the kind that the suffix of a file implies; empty if none."""
-    patterns = {"log": _LOG, "code": _CODE, "text": _PLAIN}
-    named = (kind for kind, pattern in patterns.items() if pattern.search(path.lower()))
+    patterns, name = {"log": _LOG, "code": _CODE, "text": _PLAIN}, COMPRESSED.sub("", path.lower())
+    named = (kind for kind, pattern in patterns.items() if pattern.search(name))
     return "records" if find_record_format(path) else next(named, "")
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, Literal, cast
 
-from elman.errors import MAX_SHOWN, ElmanError, quote, report_system_errors, shorten
+from elman.errors import MAX_SHOWN, ElmanError, is_path, quote, report_system_errors, shorten
 from elman.storage import cache_dir, is_directory, make_absolute, real_path, writable_cache_dir
 
 Source = str | os.PathLike[str] | IO[bytes] | IO[str]
@@ -91,7 +91,7 @@ def _list_source(source: Source) -> tuple[str, list[TextInput]]:
         _check_is_path(source)
         if _GLOB.search(source) and not os.path.lexists(source):
             return source, _list_files(_expand(source), f"no file matches {quote(source)}")
-    elif not isinstance(source, os.PathLike):
+    elif not is_path(source):
         return _list_open_file(source)
     path = Path(source)
     if is_directory(path):

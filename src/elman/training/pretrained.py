@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman.config import Config, normalize
-from elman.errors import ElmanError, option, quote
+from elman.errors import ElmanError, is_path, option, quote
 from elman.model import Model
 from elman.model.loading import fingerprint, load, locate_model
 from elman.network.parameters import Arrays, Parameters
@@ -57,7 +57,7 @@ class PretrainedModel:
         elif isinstance(source, Run):
             model = source.model
             path = None if source.directory is None else str(source.directory.path.absolute())
-        elif isinstance(source, str | os.PathLike):
+        elif is_path(source):
             model, path = load(source), locate_model(source)
         else:
             raise ElmanError(f"{option.init_from} must be a path, a Run or a Model (got {type(source).__name__})")
@@ -148,7 +148,7 @@ class GivenArrays:
         """Read the arrays, from a file that `numpy.savez` wrote or from the caller."""
         if isinstance(source, Mapping):
             return cls({str(name): _check_array(name, array) for name, array in source.items()}, None)
-        if not isinstance(source, str | os.PathLike):
+        if not is_path(source):
             raise ElmanError(f"initial must be an .npz file or arrays by name (got {type(source).__name__})")
         if not exists(Path(source)):
             raise ElmanError(f"there is no file {quote(source)}: initial is an .npz file or a dict of arrays")
@@ -190,7 +190,7 @@ class GivenArrays:
 def _check_array(name: Any, value: ArrayLike) -> Any:
     try:
         array = np.asarray(value)
-    except ValueError:  # rows of different lengths
+    except (TypeError, ValueError, RuntimeError):  # rows of different lengths, or a tensor without NumPy's type
         array = np.empty(0, object)
     if array.dtype.kind not in "iuf":
         raise ElmanError(f"initial[{name!r}] must be an array of real numbers (got {array.dtype})")

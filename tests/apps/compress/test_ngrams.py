@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from elman.apps.compress import predictor as module
 from elman.apps.compress.predictor import NgramRows, read_ngrams
-from elman.ngram.kernels import TOTAL
+from elman.ngram.kernels import NONE, TOTAL
 from elman.ngram.model import MIN_PROB, READ_COUNT, NgramCounts, NgramModel
 from support.codec_models import make_model
 from support.tolerances import FLOAT32_ROUNDING
@@ -70,3 +70,6 @@ def test_counts_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPa
         assert rows.reader.added.sizes[0] <= 30 + 2 * R * 3
     assert totals[-1] < R * STEPS * READ_COUNT
     assert min(np.diff(totals)) < 0
+    assert (rows.arrays.extras[:, 1:] != NONE).any()
+    rows._restart()
+    assert (rows.arrays.extras[:, 1:] == NONE).all()  # no row refers to counts that were dropped

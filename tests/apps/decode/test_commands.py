@@ -138,6 +138,16 @@ def test_a_file_may_not_expand_to_any_size(command: Command, monkeypatch: pytest
     assert_refused(command("decode", "none", "bomb.npz", "--symbols", "symbols.txt"), words)
 
 
+@pytest.mark.parametrize("option", ["--symbols", "--references"])
+def test_a_device_without_an_end_is_refused(command: Command, option: str) -> None:
+    arguments = (
+        ["--symbols", "/dev/zero"] if option == "--symbols" else ["--symbols", "symbols.txt", option, "/dev/zero"]
+    )
+    assert_refused(
+        command("decode", "none", "lines.npz", *arguments), "'/dev/zero' has more than 100,000,000 characters"
+    )
+
+
 def test_symbols_too_deep_for_json_and_a_pipe_of_arrays(command: Command) -> None:
     Path("deep.json").write_text("[" * 100_000)
     assert_refused(command("decode", "none", "lines.npz", "--symbols", "deep.json"), "cannot read 'deep.json'")

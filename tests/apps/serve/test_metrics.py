@@ -8,7 +8,7 @@ PATH = "/v1/completions"
 
 def test_characters_requests_and_seconds_are_counted() -> None:
     with serving() as client:
-        complete(client, PROMPT, n=2, max_tokens=30)
+        complete(client, PROMPT, n=2, max_tokens=30, echo=True)
         client.post(PATH, json={"n": 0})
         for name, value in {
             "elman_prompt_characters_total": len(PROMPT),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli import Flag, Integer, Json, join_descriptions
+from elman.cli import Flag, Integer, Json, OptionalNumber, join_descriptions
 from elman.errors import ElmanError, quote, report_system_errors
 from elman.storage import is_directory, require_regular_file
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 GROUP = "Use"
 NO_MODEL = "none"
+MAX_TEXT = 100_000_000  # characters of a list of symbols or of references
 MAX_ARRAYS = 4 << 30  # bytes of the arrays in a file .npz, which is compressed and may be a thousandth as large
 LINES_PER_CALL = 64
 """Lines that are decoded before their texts are printed."""
@@ -36,7 +37,7 @@ def decode(
     references: Path | None = None,
     choose_weights: Flag = False,
     alpha: float = 0.5,
-    beta: float | None = None,
+    beta: OptionalNumber = None,
     width: Integer = 50,
     hotword: Annotated[list[str] | None, Parameter(negative="")] = None,
     from_logits: Flag = False,
@@ -124,8 +125,14 @@ def _decode_part(part: Sequence[tuple[str, NDArray[Any]]], decode_batch: Any) ->
 
 
 def _read_text(path: Path) -> str:
-    with report_system_errors(f"read {quote(path)}", errors=(OSError, UnicodeError)):
-        return path.read_text("utf-8-sig")
+    with (
+        report_system_errors(f"read {quote(path)}", errors=(OSError, UnicodeError)),
+        path.open(encoding="utf-8-sig") as file,
+    ):
+        text = file.read(MAX_TEXT + 1)
+    if len(text) > MAX_TEXT:  # such as a device
+        raise ElmanError(f"{quote(path)} has more than {MAX_TEXT:,} characters: split it")
+    return text
 
 
 def _read_rows(path: Path) -> list[str]:

@@ -56,7 +56,7 @@ def list_arrays(log_probs: Iterable[ArrayLike]) -> list[NDArray[Any]]:
     """Return the array of each line."""
     try:
         return [np.asarray(each) for each in log_probs]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor that requires gradients
         raise ElmanError(f"log_probs must be an array for each line ({error})") from None
 
 
@@ -66,7 +66,7 @@ def read_matrix(name: str, values: ArrayLike, K: int) -> NDArray[np.float64]:
         if np.iscomplexobj(values):
             raise TypeError("they are complex")
         frames = np.ascontiguousarray(values, np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ElmanError(f"{name} must be an array of numbers ({shorten(error, 200)})") from None
     if frames.ndim != 2 or frames.shape[1] != K:
         raise ElmanError(f"{name} must have a row per frame and {K} columns (got the shape {frames.shape})")

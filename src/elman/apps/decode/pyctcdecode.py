@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from elman.apps.decode.ctc import ALPHA, BETA, Hypothesis, decode_ctc
 from elman.apps.decode.inputs import BLANKS, check_weights, list_arrays, read_matrix
 from elman.apps.decode.language_model import LmState, check_is_language_model
-from elman.errors import ElmanError, check_number, checks_types, list_strings, quote, shorten
+from elman.errors import ElmanError, check_number, checks_types, is_path, list_strings, quote, shorten
 from elman.formats import import_
 from elman.model import Model, fingerprint, load
 from elman.storage import replace_files
@@ -52,7 +52,7 @@ class BeamSearchDecoderCTC:
         self, labels: Sequence[str], kenlm_model_path: Any = None, alpha: float = ALPHA, beta: float = BETA
     ) -> None:
         model, self.labels = kenlm_model_path, _normalize(list_strings("labels", labels))
-        if isinstance(model, str | os.PathLike):
+        if is_path(model):
             model = (import_ if os.fspath(model).endswith((".arpa", ".arpa.gz")) else load)(model)
         elif model is not None:
             check_is_language_model(model)

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli import Out
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 
 GROUP = "Exchange"
 
@@ -31,7 +31,9 @@ def ensemble(*runs: Path, out: Out, weights: Annotated[str | None, Parameter(all
     try:
         shares = None if weights is None else [float(weight) for weight in weights.split(",")]
     except ValueError:
-        raise ElmanError(f"--weights must be numbers separated by commas, such as 0.6,0.4 (got {weights!r})") from None
+        raise ElmanError(
+            f"--weights must be numbers separated by commas, such as 0.6,0.4 (got {quote(weights)})"
+        ) from None
     save_model(ensemble([load(run) for run in runs], weights=shares), out)
     print(out)
     return 0

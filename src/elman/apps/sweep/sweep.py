@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 from elman.apps.sweep.results import SweepResult
 from elman.apps.sweep.space import Pruner, Sampler, SweepSettings, create_grid, fix_options, parse_space
-from elman.errors import ElmanError, check_number, check_range, check_type, option, quote, require_extra
+from elman.errors import ElmanError, check_number, check_range, check_type, is_path, option, quote, require_extra
 from elman.machine import thread_count
 from elman.options import document_options
 from elman.recipe import DEFAULT_PRESET
@@ -102,16 +102,16 @@ def sweep(
     for name, choice, choices in (("sampler", sampler, get_args(Sampler)), ("pruner", pruner, get_args(Pruner))):
         if not isinstance(choice, str) or choice not in choices:
             raise ElmanError(f"{option[name]} must be one of {', '.join(choices)} (got {quote(choice)})")
-    if not isinstance(corpus, str | os.PathLike):
+    if not is_path(corpus):
         raise ElmanError(f"a sweep reads a file or a built-in text (got {type(corpus).__name__})")
     check_type("out", out, "os.PathLike[str]")
     check_type("callback", callback, "Callable | None")
-    if not isinstance(space, str | os.PathLike | Mapping | None):
+    if not (space is None or isinstance(space, Mapping) or is_path(space)):
         raise ElmanError(f"{option.space} must be a file or a dictionary (got {quote(space)})")
     with require_extra("sweep"):
         from elman.apps.sweep.loop import run_sweep
     given = collect_settings(None, None, options)
-    table = read_toml(Path(space)) if isinstance(space, str | os.PathLike) else space
+    table = space if space is None or isinstance(space, Mapping) else read_toml(Path(space))
     fixed = fix_options(preset, given, table)
     searched = parse_space(table, preset, fixed)
     if sampler == "grid":  # has at most one trial per point
