@@ -12,10 +12,11 @@ import pytest
 from elman.apps.course.faults import KIT
 from elman.apps.report import pipeline, report
 from elman.apps.report.curve import SOON, find_jumps, measure_curve
-from elman.apps.report.plots import draw_losses
+from elman.apps.report.plots import _draw_epochs, draw_losses
 from elman.errors import ElmanError
 from elman.model.loading import load
 from elman.runs.directory import PLOT
+from elman.runs.plots import create_figure
 from elman.runs.snapshot import Snapshot
 from elman.testing.gradcheck import REPORTED
 from elman.text import Corpus
@@ -117,6 +118,16 @@ def test_the_plot_names_each_seed(whole: tuple[dict[str, Any], Path]) -> None:
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["seed 400", "seed 401"]
     assert {">seed 400<", ">seed 401<"} <= {*re.findall(">seed [0-9]+<", (out / "report.html").read_text("utf-8"))}
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_the_mean_of_each_epoch_is_drawn_from_three_epochs_on(epochs: int) -> None:
+    figure, (axes,) = create_figure("loss")
+    curve = {"update": [*range(1, 10 * epochs + 1)], "smooth_loss": [*map(float, range(10 * epochs))]}
+    axes.plot(*curve.values())
+    _draw_epochs(figure, curve, 10)
+    means = [[*map(list, line.get_xydata())] for line in axes.lines[1:]]
+    assert means == ([[[15, 14.5], [25, 24.5]]] if epochs > 2 else [])
 
 
 def test_the_results_are_those_of_the_runs(whole: tuple[dict[str, Any], Path], corpus: Corpus) -> None:
@@ -246,13 +257,16 @@ def test_a_report_stopped_in_gradcheck_resumes(corpus: Corpus, tmp_path: Path, m
 
 
 @pytest.mark.usefixtures("_one_experiment")
-def test_a_finished_report_can_be_continued_to_more_epochs(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_finished_report_can_be_continued_to_more_epochs(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = report(corpus, out=tmp_path, epochs=1, long_epochs=2, **SMALL)
     longer = report(corpus, out=tmp_path, epochs=1, long_epochs=3, resume=True)
     assert first is not None
     assert longer is not None
     assert longer["short"] == first["short"]
     assert longer["long"]["epochs"] == 3
+    assert capsys.readouterr() == ("", "")  # progress is the caller's
     with pytest.raises(ElmanError, match=r"is already at epoch 3; use epochs=1$"):
         report(corpus, out=tmp_path, epochs=2, long_epochs=3, resume=True)
 

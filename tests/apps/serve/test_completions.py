@@ -152,6 +152,9 @@ def test_prompts_and_seeds_of_all_kinds(client: httpx.Client) -> None:
     indices = tiny().alphabet.encode(PROMPT).tolist()
     options = {"seed": 4, "max_tokens": 30, "echo": True}
     assert texts(client, indices, **options) == texts(client, PROMPT, **options)
+    characters = tiny().alphabet.characters
+    ends = [[0], [len(characters) - 1]]
+    assert texts(client, ends, max_tokens=0, echo=True) == [characters[0], characters[-1]]
     assert texts(client, [indices, PROMPT], **options)[0] == texts(client, [PROMPT, indices], **options)[0]
 
 
