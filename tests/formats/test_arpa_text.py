@@ -281,3 +281,10 @@ def test_reading_takes_a_small_multiple_of_the_file(tmp_path: Path) -> None:
     )
     path.write_text(f"\\data\\\n{header}\n{levels}\\end\\\n", "utf-8")
     assert peak(lambda: import_(path)) < 80 * path.stat().st_size + CONSTANT
+
+
+def test_words_that_are_not_characters_have_no_back_off_without_lines() -> None:
+    alphabet, _, model = count(TEXTS["docs"], 4, 2, of_lines=False)
+    text = b"".join(write_arpa(model, name_characters(alphabet, "<sp>"))).decode()
+    rows = [line.split("\t") for line in text.splitlines() if line.split("\t")[1:2] in (["<s>"], ["</s>"], ["<unk>"])]
+    assert rows == [["-99", "<s>", "0"], ["-99", "</s>", "0"], ["-7", "<unk>", "0"]]
