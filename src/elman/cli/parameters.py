@@ -171,7 +171,7 @@ def _optional(
     parameter = Parameter(
         help=help, group=group, show=is_shown, show_default=lambda _: shown, negative=negative, converter=converter
     )
-    return (name, Annotated[hint, parameter], None)
+    return (name, Annotated[hint | None, parameter], None)
 
 
 HELP_ALL = "--help-all"
@@ -245,7 +245,7 @@ def __getattr__(name: str) -> Any:
         for each in list_export_options():
             hint = Flag if each.hint is bool else Integer if int in get_args(each.hint) else each.hint
             parameter = Parameter(help=each.help.format_map(FLAGS), show_default=False)
-            options.append((each.name, Annotated[hint, parameter], None))
+            options.append((each.name, Annotated[hint | None, parameter], None))
         return _make_dataclass("ExportOptions", options)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
