@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from elman.apps.course.faults import KIT
@@ -126,7 +127,7 @@ def test_the_mean_of_each_epoch_is_drawn_from_three_epochs_on(epochs: int) -> No
     curve = {"update": [*range(1, 10 * epochs + 1)], "smooth_loss": [*map(float, range(10 * epochs))]}
     axes.plot(*curve.values())
     _draw_epochs(figure, curve, 10)
-    means = [[*map(list, line.get_xydata())] for line in axes.lines[1:]]
+    means = [np.asarray(line.get_xydata()).tolist() for line in axes.lines[1:]]
     assert means == ([[[15, 14.5], [25, 24.5]]] if epochs > 2 else [])
 
 
