@@ -94,6 +94,12 @@ def test_a_state_is_continued_in_several_ways(model: Model) -> None:
         np.testing.assert_allclose(log_p[row], read(model, text)[1][-1, 0], rtol=COMPILED)
     _, again = model.step(state.select([1, 0, 1, 1]), model.alphabet.encode("aha "))  # nothing that was read changed it
     np.testing.assert_array_equal(again, log_p)
+
+    class Tensor:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            return model.alphabet.encode("aha ")
+
+    np.testing.assert_array_equal(model.step(state.select([1, 0, 1, 1]), Tensor())[1], log_p)  # type: ignore[arg-type]
     assert len(selected.select(slice(1, 3))) == 2
 
 

@@ -147,8 +147,10 @@ class StepSession:
         sizes = (n, *one.recurrent.shape), (n, *one.history.shape)
         if n < 1 or (state.recurrent.shape, state.history.shape) != sizes:
             raise ElmanError("a step needs a state of one or more sequences of this model; see start")
-        is_array = isinstance(characters, Sequence | np.ndarray | np.integer)
-        x = alphabet.encode(characters) if isinstance(characters, str) else np.asarray(characters if is_array else None)
+        try:
+            x = alphabet.encode(characters) if isinstance(characters, str) else np.asarray(characters)
+        except (TypeError, ValueError, RuntimeError):  # what NumPy cannot convert
+            x = np.empty(0)
         if x.shape != (n,) or x.dtype.kind not in "iu":
             raise ElmanError(f"a step needs one character for each of {n} states (got {quote(characters)})")
         if x.size and not 0 <= x.min() <= x.max() < K:

@@ -87,28 +87,25 @@ MAY_CHANGE = {"backward": {"h", "p"}, "adagrad": {"parameters", "gradients", "M"
 """Task -> the arguments that its function may change. Many a backward pass turns p into g, and an update clips."""
 
 
-def _list_arrays(task: str, arguments: tuple[Any, ...]) -> dict[str, Array]:
-    """Return the arrays among the arguments of a task, by name, that its function must not change."""
-    names, arrays = inspect.signature(load_solution(task)[task]).parameters, dict[str, Array]()
-    for name, value in zip(names, arguments, strict=False):
-        if name not in MAY_CHANGE.get(task, ()):
-            entries = (
-                {f"{name}[{key!r}]": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
-            )
-            arrays |= {key: each for key, each in entries.items() if isinstance(each, np.ndarray)}
-    return arrays
-
-
 def _find_changes(task: str, function: Function, found: set[str]) -> Function:
-    """Return a function that adds the names of the arrays that a call changes to `found`."""
+    """Return a function that adds the names of the arrays that a call changes, and must not, to `found`."""
+    names = inspect.signature(load_solution(task)[task]).parameters
+
+    def list_arrays(arguments: tuple[Any, ...]) -> dict[str, Array]:
+        values = dict[str, Any]()
+        for name, value in zip(names, arguments, strict=False):
+            if name not in MAY_CHANGE.get(task, ()):
+                is_dict = isinstance(value, dict)
+                values |= {f"{name}[{key!r}]": each for key, each in value.items()} if is_dict else {name: value}
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
     def is_equal(array: Array, other: Array | None) -> bool:  # up to the rounding of a difference quotient
         return other is not None and array.shape == other.shape and np.allclose(array, other, 1e-9, 1e-12)
 
     @wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
-        before = {name: array.copy() for name, array in _list_arrays(task, arguments).items()}
-        result, after = function(*arguments, **named), _list_arrays(task, arguments)
+        before = {name: array.copy() for name, array in list_arrays(arguments).items()}
+        result, after = function(*arguments, **named), list_arrays(arguments)
         found.update(name for name, array in before.items() if not is_equal(array, after.get(name)))
         return result
 
@@ -141,7 +138,7 @@ def _check(
     if layout not in LAYOUTS:
         raise ElmanError(f"layout must be {' or '.join(LAYOUTS)} (got {quote(layout)})")
 
-    observed, errors, changed = Arrays(), list[CallError](), set[str]()
+    observed, errors = Arrays(), list[CallError]()
 
     def run(faults: tuple[Fault, ...]) -> Arrays:
         given = {name: iter(observed[name][-len(observed["p"]) :]) for name in GIVEN if name in observed}
@@ -153,7 +150,7 @@ def _check(
 
     others = [] if layout == "columns" else LAYOUTS["columns"]
     for form in (*LAYOUTS[layout], *others):
-        call = guard(task, form.adapt(task, function))
+        call, changed = guard(task, form.adapt(task, function)), set[str]()
         try:
             observed = measure(_find_changes(task, call, changed))
         except CallError as error:
@@ -163,8 +160,10 @@ def _check(
         else:
             if form in LAYOUTS[layout]:
                 result = compare(observed, run, list_faults(task), locate=partial(locate, call), **options)
-                change = Finding(task, f"changes {', '.join(sorted(changed))}: work on copies")
-                return replace(result, findings=(change,)) if result.passed and changed else result
+                if result.passed and changed:
+                    finding = Finding(task, f"changes {', '.join(sorted(changed))}: work on copies")
+                    return replace(result, findings=(finding,))
+                return result
             errors.insert(0, CallError(task, "steps are columns: check it with layout='columns'"))
             break
     return CheckResult(dict.fromkeys(run(()), np.nan), (errors[0].finding,))

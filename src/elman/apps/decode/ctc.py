@@ -66,7 +66,7 @@ class Hypothesis:
 
 
 BLOCK = 1024
-"""Frames of which the steps of a most likely path are stored at a time; those of all need T (2 S + 1) bytes."""
+"""Frames of which the steps of a most likely path are stored at a time; all at once need T (2 S + 1) bytes."""
 
 
 def _start(S: int) -> NDArray[np.float64]:
