@@ -1,4 +1,4 @@
-"""What README and the page about anomalies print of files that are not in the repository.
+"""What README and the page about anomalies print of files that are not in the repository; how long `elman report` runs.
 
     curl -LO https://raw.githubusercontent.com/karpathy/makemore/master/names.txt
     git clone --depth 1 https://github.com/logpai/loghub
@@ -7,7 +7,8 @@
 Runs the first `sh` blocks of the pages that name these files, without their downloads, and writes what they print to
 ``benchmarks/results/readme.json``; `figures.py` compares the pages with it. The names differ from run to run.
 Each block runs twice; for the first run, the kernel cache is empty. The log's block runs once more per seed, to count
-the lines that the threshold flags, and the alerts among them. A file given as ``-`` keeps its stored result.
+the lines that the threshold flags, and the alerts among them. A file given as ``-`` keeps its stored result. `elman
+report` runs once, with an empty cache.
 """
 
 from __future__ import annotations
@@ -83,6 +84,15 @@ def count_flags(seed: int, file: Path) -> dict[str, int]:
     return {"seed": seed, "flagged": sum(flags), "alerts": sum(alerts), "alerts_flagged": both}
 
 
+def time_report() -> float:
+    """Return the duration of `elman report` in seconds, compilation included."""
+    with tempfile.TemporaryDirectory() as name:
+        command = [sys.executable, "-m", "elman", "report", "--out", f"{name}/report"]
+        start = time.perf_counter()
+        subprocess.run(command, env=os.environ | {"ELMAN_CACHE": f"{name}/cache"}, check=True)
+        return round(time.perf_counter() - start, 1)
+
+
 def main() -> None:
     """Run, print and write."""
     given = {name: Path(file) for name, file in zip(PAGES, sys.argv[1:], strict=True) if file != "-"}
@@ -90,6 +100,7 @@ def main() -> None:
     results |= {name: measure(PAGES[name], file) for name, file in given.items()}
     if "log" in given:
         results["log"]["flags"] = [count_flags(seed, given["log"]) for seed in SEEDS]
+    results["report_seconds"] = time_report()
     text = json.dumps(results | {"machine": machine()}, indent=1, ensure_ascii=False) + "\n"
     print(text, end="")
     RESULTS.write_text(text, encoding="utf-8")

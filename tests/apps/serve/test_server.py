@@ -236,6 +236,13 @@ def test_an_address_that_cannot_be_used_and_the_url_of_one_that_can(command: Com
         listen("no such", 0)
 
 
+def test_the_address_that_the_system_prefers_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, 0)) for host in ("127.0.0.1", "127.0.0.2")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
+    with listen("two.test", 0) as bound:
+        assert bound.getsockname()[0] == "127.0.0.1"
+
+
 def test_models_are_named_after_their_directories(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run)
     checkpoint = run / "checkpoint.safetensors"
