@@ -247,8 +247,7 @@ def describe_changed(settings: Mapping[str, Any], before: Mapping[str, Any], n: 
     changed = [
         f"{title} {_format(settings[name])} instead of {_format(before[name])}"
         for name, title in CHANGED.items()
-        # Without a prior, nothing starts.
-        if settings[name] != before[name] and (name != "ngram_start" or settings["ngram_order"])
+        if settings[name] != before[name]
     ]
     if not changed:
         return ""

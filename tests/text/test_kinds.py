@@ -2,6 +2,7 @@
 
 import html.entities
 import inspect
+import io
 import json
 import keyword
 import random
@@ -192,6 +193,31 @@ def test_what_follows_is_as_if_it_had_been_passed(
     assert unchanged.corpus.text == text
     assert unchanged.text_kind is not None
     assert unchanged.text_kind.settings == {}
+
+
+@pytest.mark.parametrize("passed", [{}, {"lines": True}, {"lines": False}])
+@pytest.mark.parametrize(("words", "lines"), [(20, True), (200, False)])
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_values_of_several_lines_are_read_alike_at_the_start_and_when_resumed(
+    is_pipe: bool, words: int, lines: bool, passed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe is read once: however long its values are, each is a line."""
+    values = [f" {sentence(words // 2)}\r\n\n{sentence(words // 2)}\n" for _ in range(20)]
+    text = "".join(json.dumps({"note": value}) + "\n" for value in values)
+    (tmp_path / "a.jsonl").write_text(text, encoding="utf-8")
+
+    def read() -> Any:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        return "-" if is_pipe else tmp_path / "a.jsonl"
+
+    run = elman.train(read(), field="note", **passed, out=tmp_path / "run", **QUICK)
+    assert run.config.lines is passed.get("lines", lines or is_pipe)
+    if run.config.lines:
+        assert sorted(run.corpus.text.split("\n")) == ["", "", *sorted(" ".join(value.split()) for value in values)]
+    else:
+        assert run.corpus.text == "".join(value.replace("\r\n", "\n") for value in values)
+    resumed = elman.train(read(), out=tmp_path / "run", resume=True, max_updates=3)
+    assert (resumed.state.update, resumed.corpus.text) == (3, run.corpus.text)
 
 
 def test_a_person_is_told(folder: Path, command: Command) -> None:

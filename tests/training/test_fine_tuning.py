@@ -188,6 +188,15 @@ def test_a_prior_of_another_order_is_loaded_and_resumed(source: Run, order: int,
     assert train(Corpus.from_text(text), out=tmp_path, resume=True, max_updates=8).state.update == 8
 
 
+@pytest.mark.parametrize("has_prior", [True, False])
+def test_the_start_of_the_prior_is_announced_only_if_it_is_to_come(source: Run, has_prior: bool) -> None:
+    plain = train(Corpus.from_text(OLD), **EXACT, max_updates=1)
+    model = source.model if has_prior else plain.model
+    run = elman.train(Corpus.from_text(NEW), init_from=model, preset="quick", engine="numpy", max_updates=1)
+    assert run.config.ngram_start == 1.0
+    assert any("start of the n-gram prior" in notice for notice in run.notices) is not has_prior
+
+
 def test_the_origin_of_a_run(source: Run, corpus: Corpus, tmp_path: Path) -> None:
     plain = train(corpus, **EXACT, max_updates=1, out=tmp_path / "plain")
     assert RunDirectory(tmp_path / "plain").manifest().init_from is None

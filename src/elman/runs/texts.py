@@ -151,8 +151,8 @@ def _reading_options(config: Config) -> dict[str, Any]:
     return {name: getattr(config, name) for name in ("encoding", "keep_crlf", "field", "lines", "masker", "max_chars")}
 
 
-def read_text(source: Text, config: Config, base: Alphabet | None = None) -> Corpus:
-    """Read the text of a run; independent lines are shuffled into the order in which they are split.
+def read_text(source: Text, config: Config, base: Alphabet | None = None, *, shuffled: bool = True) -> Corpus:
+    """Read the text of a run; independent lines are `shuffled` into the order in which they are split.
 
     The alphabet begins with the characters of `base`, the alphabet of the fine-tuned model or the resumed run.
     """
@@ -161,7 +161,7 @@ def read_text(source: Text, config: Config, base: Alphabet | None = None) -> Cor
     alphabet = None if base is None else Alphabet(base.characters[: len(base) - base.has_unknown])
     options: dict[str, Any] = {"alphabet": alphabet, "extend": True} | _reading_options(config)
     corpus = read_corpus(source, min_count=config.min_count, **options)
-    return shuffle_corpus(corpus, config.seed) if config.lines else corpus
+    return shuffle_corpus(corpus, config.seed) if config.lines and shuffled else corpus
 
 
 class RunTexts(NamedTuple):
@@ -186,11 +186,14 @@ def read_run_texts(
     if passed is None:
         corpus, kind = read_text(source, config, base), None
     else:
-        corpus = read_text(source, replace(config, lines=False, mask="", mask_regex=""))
-        kind = look(corpus, passed if "lines" not in ENGINES[config.engine].lacks else {**passed, "lines": False})
+        passed = passed if "lines" not in ENGINES[config.engine].lacks else {**passed, "lines": False}
+        has_lines = bool(config.field) and passed.get("lines") is not False  # each value is one, whatever it contains
+        corpus = read_text(source, replace(config, lines=has_lines, mask="", mask_regex=""), shuffled=False)
+        kind = look(corpus, passed)
         config = replace(config, **kind.settings)
-        if config.lines or "field" in kind.settings:
-            corpus = read_text(source if "field" in kind.settings else corpus, config)
+        is_read_again = "field" in kind.settings or (has_lines and not config.lines)
+        if config.lines or is_read_again:
+            corpus = read_text(source if is_read_again else corpus, config)
         if "min_count" not in passed and (min_count := choose_min_count(corpus)):
             config, corpus = replace(config, min_count=min_count), replace_rare(corpus, min_count)
             kind = replace(kind, settings={**kind.settings, "min_count": min_count})

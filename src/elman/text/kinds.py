@@ -13,16 +13,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from elman.errors import option, shorten
-from elman.storage.files import require_str
+from elman.storage.files import is_file, require_str
 from elman.text.corpus import Corpus
 from elman.text.formats import COMPRESSED, find_record_format
 from elman.text.masks import MASKS
-from elman.text.sources import STANDARD_INPUT
 from elman.text.unknown import count_characters
 
 PIECES, PIECE = 20, 4_000
@@ -177,8 +177,10 @@ class TextKind:
 def look(corpus: Corpus, passed: Mapping[str, Any]) -> TextKind:
     """Return the kind of a text that was read as it is, or of the values of a field that was passed.
 
+    The values of a field that was passed are lines of the corpus, unless they are read as running text in any case.
     The result does not contain settings that were `passed`.
     """
+    is_reread = bool(corpus.files) and all(is_file(Path(file.path)) for file in corpus.files)  # a pipe is read once
     path = corpus.files[0].path if len(corpus.files) == 1 else ""
     has_field = bool(passed.get("field"))
     head = corpus.alphabet.decode(corpus.indices[:HEAD]).split("\n")
@@ -187,9 +189,9 @@ def look(corpus: Corpus, passed: Mapping[str, Any]) -> TextKind:
     name = "records" if has_field else find_kind(evidence)
     settings, fields = dict(KINDS[name].settings), tuple(rows[0]) if name == "records" and rows else ()
     words = evidence.words
-    if fields and path not in ("", STANDARD_INPUT) and (chosen := choose_field(rows)):  # the file is read again
+    if fields and path and is_reread and (chosen := choose_field(rows)):
         settings["field"], words = chosen
-    if name == "records" and words > LINE_WORDS:
+    if name == "records" and words > LINE_WORDS and (is_reread or not has_field):
         del settings["lines"]
     masks = passed.keys() & {"mask", "mask_regex"} or passed.get("lines") is False
     settings = {key: value for key, value in settings.items() if not (key in passed or (key == "mask" and masks))}

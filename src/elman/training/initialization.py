@@ -242,6 +242,8 @@ def describe_start(run: Run, asked: Config, base: Alphabet | None = None) -> tup
     `base` is the alphabet of the model that is fine-tuned.
     """
     config, data = run.config, run.data
+    if not run.state.parameters.prior.is_off:  # there is none, or one of the model that is fine-tuned
+        asked = replace(asked, ngram_start=config.ngram_start)
     notices = (
         data.describe(),
         *describe_reading(run),
