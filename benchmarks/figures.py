@@ -112,7 +112,7 @@ def bptt() -> Iterator[str]:
     zeros, carried = (before + largest[state]["rise"] for state in ("from_zeros", "carried_over"))
     yield f"In {('no', 'one', 'two', 'three')[len(jumps)]} of {len(runs)} runs of ten epochs in float64"
     yield f"once from {before:.1f} to {zeros:.1f}, but only to {carried:.1f} with the state carried over."
-    yield f"At all other starts, it rose by at most {others:.1f} more from zeros than from the state carried over."
+    yield f"At all other starts, zeros raised it by at most {others:.1f} more than the state carried over."
 
 
 @page("docs/explanation/cells.md")
@@ -279,7 +279,7 @@ def first_model() -> Iterator[str]:
     yield f"nats per char {scored['nats_per_char']:.4f}"
     yield f"bits per char {scored['bits_per_char']:.4f}"
     yield f"perplexity {scored['perplexity']:.4f}"
-    yield f"as if it chose among {scored['perplexity']:.1f} equally likely characters"
+    yield f"as if it were choosing among {scored['perplexity']:.1f} equally likely characters"
 
 
 @page(
@@ -374,13 +374,13 @@ def compress_files() -> Iterator[str]:
 
 @page(
     "docs/how_to/install.md",
-    given=["Elman requires Python 3.11 to 3.14", "on Python 3.13 and older"],  # pyproject.toml
+    given=["Elman requires Python 3.11 to 3.14", "on Python 3.13 and older", "with Python 3.14"],  # pyproject.toml
 )
 def install() -> Iterator[str]:
     """How long kernels are compiled."""
     figures = load("startup")["figures"]
     seconds = figures["train_one_update_compiling"] - figures["train_one_update_compiled"]
-    yield f"takes longer (with preset `reference`, {seconds:.0f} s)"
+    yield f"with preset `reference`, {seconds:.0f} s more"
 
 
 GIVEN["docs/how_to/playground.md"] = ["by at most 0.002 nats per character"]  # MAX_INCREASE of formats/page

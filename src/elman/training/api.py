@@ -109,7 +109,7 @@ def train(
     callback : TrainingCallback, optional
         Notified of progress, samples and warnings; may stop the run. If it raises, the run is saved first.
     on_update : callable, optional
-        Called with the run after updates, about twice per second; a true value stops the run.
+        Called with the run after updates, several times per second; a true value stops the run.
     OPTIONS
 
     Returns

@@ -38,7 +38,7 @@ class TrainingCallback:
         """``elman report`` has done a fraction of one experiment of its gradient check, first 0; called often."""
 
     def on_progress(self, run: Run, updates: int) -> None:
-        """Updates were done, about twice per second; `updates` is the expected total."""
+        """Updates were done, several times per second; `updates` is the expected total."""
 
     def on_save(self, run: Run) -> None:
         """A checkpoint is about to be written, from which the run would be resumed."""

@@ -51,7 +51,7 @@ def serve(
     max_batch_size
         Maximum number of sequences that a model generates concurrently.
     max_queued_requests
-        Maximum number of queued requests; further requests get status 429.
+        Maximum number of requests in flight in addition to `--max-batch-size`; further requests get status 429.
     shutdown_timeout
         Seconds that running requests get to finish at shutdown.
     """
