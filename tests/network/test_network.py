@@ -2,8 +2,10 @@
 
 import doctest
 import importlib
+import itertools
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +96,20 @@ def test_top_p_stops_where_the_sum_is_reached_exactly() -> None:
     o = np.log([0.25, 0.5, 0.125, 0.125])
     for top_p, kept in [(0.5, [1]), (0.51, [0, 1]), (0.75, [0, 1]), (0.875, [0, 1, 2])]:
         assert np.flatnonzero(SamplingParams(top_p=top_p).probabilities(o)).tolist() == kept
+
+
+FILTERS: dict[str, Any] = {"top_k": 6, "top_p": 0.85, "min_p": 0.1, "typical_p": 0.8}
+
+
+@pytest.mark.parametrize(("first", "second"), [*itertools.combinations(FILTERS, 2)])
+def test_a_filter_is_applied_to_the_distribution_that_the_filters_before_it_leave(first: str, second: str) -> None:
+    for o in np.random.default_rng(3).normal(0, 1.5, (50, 12)):
+        p = SamplingParams(**{first: FILTERS[first]}).probabilities(o)
+        kept = np.flatnonzero(p)
+        expected = np.zeros(len(o))
+        expected[kept] = SamplingParams(**{second: FILTERS[second]}).probabilities(np.log(p[kept]))
+        both = SamplingParams(**{name: FILTERS[name] for name in (first, second)}).probabilities(o)
+        np.testing.assert_allclose(both, expected, atol=tolerances.PROBABILITY)
 
 
 @settings(max_examples=300)

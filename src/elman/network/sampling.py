@@ -33,8 +33,8 @@ Filter = Callable[[Probabilities, Any], None]
 """Excludes characters: sets their probabilities to 0.
 
 Its arguments are the probabilities (K,) in descending order and the value of its option. Equal probabilities are in the
-order of the alphabet; characters that earlier filters excluded have probability 0. A filter does not renormalize. The
-compiled engine compiles it, so that it may only call NumPy functions that Numba supports.
+order of the alphabet; characters that earlier filters excluded have probability 0, and the others are not renormalized: their sum may be less
+than 1. The compiled engine compiles it, so that it may only call NumPy functions that Numba supports.
 """
 
 
@@ -44,8 +44,9 @@ def filter_top_k(p: Probabilities, top_k: int) -> None:
 
 
 def filter_top_p(p: Probabilities, top_p: float) -> None:
-    """Keep the first characters until their sum reaches `top_p` (Holtzman et al., 2020)."""
-    p[np.searchsorted(np.cumsum(p), top_p) + 1 :] = 0
+    """Keep the first characters until their sum reaches `top_p` of the total (Holtzman et al., 2020)."""
+    sums = np.cumsum(p)
+    p[np.searchsorted(sums, top_p * sums[-1]) + 1 :] = 0
 
 
 def filter_min_p(p: Probabilities, min_p: float) -> None:

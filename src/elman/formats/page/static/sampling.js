@@ -9,13 +9,13 @@
  */
 const FILTERS = {
   top_k: (p, count) => p.fill(0, count),
-  top_p: (p, sum) => p.fill(0, findSum(p, sum) + 1),
+  top_p: (p, fraction) => p.fill(0, findSum(p, fraction * findTotal(p)) + 1),
   min_p: (p, fraction) => {
     const least = fraction * p[0];
     p.forEach((value, i) => { if (value < least) p[i] = 0; });
   },
   typical_p: (p, sum) => {
-    const kept = [...p.keys()].filter((i) => p[i] > 0), total = p.reduce((a, b) => a + b, 0);
+    const kept = [...p.keys()].filter((i) => p[i] > 0), total = findTotal(p);
     const surprisal = kept.map((i) => -Math.log(p[i] / total));
     const entropy = kept.reduce((mean, i, n) => mean + (p[i] / total) * surprisal[n], 0);
     const distances = surprisal.map((each) => Math.round(1e6 * Math.abs(each - entropy)));
@@ -27,6 +27,10 @@ const FILTERS = {
 
 /** Options that are no filters. */
 const OTHERS = ["temperature", "ngram_weight"];
+
+function findTotal(numbers) {
+  return numbers.reduce((a, b) => a + b, 0);
+}
 
 /** Return the first position at which the sum of the numbers up to it reaches a number. */
 function findSum(numbers, sum) {
@@ -63,7 +67,7 @@ export function createSampling(options, settings) {
     const descending = [...p.keys()].sort((a, b) => logits[b] - logits[a]);
     const sorted = descending.map((k) => p[k]);
     for (const { name } of used) FILTERS[name](sorted, settings[name]);
-    const total = sorted.reduce((a, b) => a + b, 0);
+    const total = findTotal(sorted);
     descending.forEach((k, i) => { p[k] = sorted[i] / total; });
   };
 }
