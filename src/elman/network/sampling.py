@@ -33,8 +33,9 @@ Filter = Callable[[Probabilities, Any], None]
 """Excludes characters: sets their probabilities to 0.
 
 Its arguments are the probabilities (K,) in descending order and the value of its option. Equal probabilities are in the
-order of the alphabet; characters that earlier filters excluded have probability 0, and the others are not renormalized: their sum may be less
-than 1. The compiled engine compiles it, so that it may only call NumPy functions that Numba supports.
+order of the alphabet; characters that earlier filters excluded have probability 0, and the others are not renormalized:
+their sum may be less than 1. The compiled engine compiles it, so that it may only call NumPy functions that Numba
+supports.
 """
 
 
