@@ -7,6 +7,7 @@ the distribution: a beginning that usually is a complete line would be continued
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -124,13 +125,12 @@ def _draw(
     keep: LineFilter, count: int, length: int, seed: int, options: Mapping[str, Any]
 ) -> Iterator[tuple[int, str]]:
     found = rejected = 0
-    while rejected < MAX_REJECTED:
-        for own_seed, text in enumerate(keep.model.samples(BATCH, length, seed=seed, **options), seed):
-            rejected += 1
+    for first in itertools.count(seed, BATCH):
+        for own_seed, text in enumerate(keep.model.samples(BATCH, length, seed=first, **options), first):
             if len(text) < length and keep.fits(text) and keep.add(text):
                 yield own_seed, text
                 found, rejected = found + 1, 0
                 if found == count:
                     return
-        seed += BATCH
-    raise ElmanError(keep.failure(found, count, f"then rejected {MAX_REJECTED:,} in a row"))
+            elif (rejected := rejected + 1) == MAX_REJECTED:
+                raise ElmanError(keep.failure(found, count, f"then rejected {MAX_REJECTED:,} in a row"))
