@@ -84,6 +84,17 @@ def test_an_alphabet_of_any_size(K: int, order: int, monkeypatch: pytest.MonkeyP
             assert_same_arrays(count_ngrams(text, spec, folds, min_count), expected)
 
 
+def test_a_table_that_fits_keeps_the_minimum_count_however_many_pieces_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first pieces are no estimate of the size of the whole table."""
+    monkeypatch.setattr(sorting, "PIECE", 30)
+    text, spec = np.tile(make_text(100, 7), 20), NgramSpec(7, 5)
+    expected = count_text(text, spec, 0, 2)
+    size = 1.2 * expected.table.nbytes
+    assert_same_arrays(count_ngrams(text, spec, 0, 2, max_size=size), arrays_of(expected))
+
+
 @settings(deadline=None, max_examples=200)
 @given(
     st.lists(st.integers(0, 3), min_size=1, max_size=60),
