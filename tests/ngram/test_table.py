@@ -5,9 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from elman.errors import ElmanError
+from elman.errors import MAX_INT, ElmanError
 from elman.ngram import table as ngram_table
-from elman.ngram.table import CODES, NgramSpec, NgramTable, Nodes, check_table, encode_counts, pack, unpack
+from elman.ngram.table import CODES, MAX_ORDER, NgramSpec, NgramTable, Nodes, check_table, encode_counts, pack, unpack
 from elman.text import corpus as text_corpus
 
 
@@ -53,3 +53,13 @@ def test_a_number_has_the_nearest_code() -> None:
     differences = np.abs(CODES[encode_counts(numbers)] - numbers)
     np.testing.assert_array_equal(differences, np.abs(CODES - numbers[:, None]).min(axis=1))
     assert (differences <= numbers / 17).all()
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("K", 1, MAX_INT), ("order", 2, MAX_ORDER), ("reset_at", 0, 6)])
+def test_a_description_is_in_range(name: str, low: int, high: int) -> None:
+    description = {"K": 7, "order": 3, "reset_at": 0}
+    for value in (low, high):
+        NgramSpec.parse(description | {"reset_at": None, name: value})
+    for wrong in (low - 1, high + 1, float(low), str(low)):
+        with pytest.raises(ValueError, match=f"^{name} must be an integer from {low} to {high}$"):
+            NgramSpec.parse(description | {name: wrong})
