@@ -285,7 +285,7 @@ def test_pieces_are_as_the_whole(lm: Model | None) -> None:
     assert whole[0].frames[-1][1] < 40
 
 
-@pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda search: pickle.loads(pickle.dumps(search))])
+@pytest.mark.parametrize("make_copy", [copy.copy, copy.deepcopy, lambda search: pickle.loads(pickle.dumps(search))])
 def test_a_copy_of_a_search_continues_alone(lm: Model | None, make_copy: Callable[[CtcSearch], CtcSearch]) -> None:
     frames = draw_frames(40, 2, 2.0)
     whole = elman.decode_ctc(frames, SYMBOLS, lm, nbest=5, **WEIGHTS)

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import copy
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TypedDict, Unpack
 
@@ -181,10 +181,14 @@ class CtcSearch:
     def _copies(self, count: int) -> list[CtcSearch]:
         """Return searches with the same arguments, whose prefixes a language model can read together."""
         self._reader.reserve(count)
-        copies = [copy(self) for _ in range(count)]
+        copies = [CtcSearch.__new__(CtcSearch) for _ in range(count)]
         for place, each in enumerate(copies):
+            vars(each).update(vars(self))
             each._begin(place)
         return copies
+
+    def __copy__(self) -> CtcSearch:
+        return deepcopy(self)  # `advance` changes the prefixes, which two searches cannot share
 
     def _read_frames(self, log_probs: ArrayLike) -> NDArray[np.float64]:
         return inputs.read_frames(log_probs, len(self.texts), self._from_logits)
