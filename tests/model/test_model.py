@@ -17,6 +17,7 @@ from elman.engine import get_engine
 from elman.engine.numba.kernels import Workspace
 from elman.engine.numba.workspace import BatchedNetwork
 from elman.model import Model
+from elman.model.adaptation import ADAPTATIONS
 from elman.model.loading import fingerprint
 from elman.network.parameters import Array
 from elman.network.state import State
@@ -120,8 +121,11 @@ def test_threads_step_through_one_model(model: Model, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_model_that_has_made_steps_is_copied(model: Model, make_copy: Any) -> None:
+def test_a_model_in_use_is_copied(model: Model, make_copy: Any) -> None:
     expected = read(model, TEXT)[1]
+    for adapt in ADAPTATIONS:
+        model.score(TEXT, adapt=adapt)
+    model.samples(2, 5)
     copied = make_copy(model)
     np.testing.assert_array_equal(read(copied, TEXT)[1], expected)
     copied.parameters["c"][:] = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,9 @@ class NumbaEngine:
     def __init__(self, mixed_precision: bool = False) -> None:
         self.mixed_precision = mixed_precision
         self._training: Training | None = None  # from the last call of `advance`
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"mixed_precision": self.mixed_precision, "_training": None}  # it has kernels and large arrays
 
     def advance(
         self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
