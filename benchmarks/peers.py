@@ -67,7 +67,7 @@ DRAWN = {
     "Elman": "Elman (network and n-gram counts)",
     "Elman without the n-gram prior": "Elman (network alone)",
     "PyTorch": "PyTorch (LSTM or GRU)",
-    "nanoGPT": "nanoGPT (CPU recipe, windows of 64)",
+    "nanoGPT": "nanoGPT's recipe (windows of 64)",
 }
 """The lines of the picture: the beginnings of the names of contenders, the best of which is drawn, and labels."""
 
@@ -88,7 +88,12 @@ def draw(results: list[dict[str, Any]]) -> None:
         axes.plot([*PRESETS], best, style, lw=width, color=color, label=label, clip_on=False)
     axes.axhline(GPU_LOSS, color="0.4", ls=":", lw=1.4)
     axes.text(230, GPU_LOSS + 0.012, "nanoGPT, A100, 3 minutes", color="0.4", ha="right", va="bottom", size="small")
-    axes.set(xscale="log", xlim=(4.7, max(PRESETS)), ylim=(1.3, 2.7), xlabel="seconds of training on two CPU cores (log scale)")
+    axes.set(
+        xscale="log",
+        xlim=(4.7, max(PRESETS)),
+        ylim=(1.3, 2.7),
+        xlabel="seconds of training on two CPU cores (log scale)",
+    )
     axes.set(ylabel="nats per character")
     axes.set_title("Validation loss on tiny Shakespeare", loc="left")
     axes.set_xticks([*PRESETS], [f"{seconds}" for seconds in PRESETS])

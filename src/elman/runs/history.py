@@ -36,9 +36,9 @@ class Metrics:
     """The metrics after `update` updates: a row of ``metrics.csv``."""
 
     update: int
-    """Updates done."""
+    """Updates completed."""
     epoch: float
-    """Epochs done, such as 0.26."""
+    """Epochs completed, such as 0.26."""
     smooth_loss: float
     """The smooth loss, an exponential moving average of `loss` with decay 0.999, in nats per character."""
     loss: float
